@@ -12,7 +12,13 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import ensemble_option, files_of, load_members, mixture_of, names_of
-from charrnn.cli.eval_text import other_text, own_text, warn_of_other_texts
+from charrnn.cli.eval_text import (
+    learned_text,
+    nothing,
+    other_text,
+    own_text,
+    warn_of_other_texts,
+)
 from charrnn.cli.inputs import with_dynamic_kernels
 from charrnn.cli.looks import note_test_look, warn_of_test_looks
 from charrnn.cli.options import (
@@ -23,17 +29,14 @@ from charrnn.cli.options import (
     options_for,
     threads_option,
 )
-from charrnn.cli.own_corpus import own_corpus
 from charrnn.config import DynamicConfig, MemoryConfig
 from charrnn.config.fields import Settings, settings_of
-from charrnn.errors import CharrnnError
 from charrnn.runtime.threads import Workers
 from charrnn.text.sources import find
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.mixture import Mixture
     from charrnn.checkpoint.start_states import StartStates
-    from charrnn.cli.checkpoints import Member
     from charrnn.cli.eval_text import Text
     from charrnn.evaluation.evaluate import Evaluation
     from charrnn.network.model import Model
@@ -89,6 +92,12 @@ Examples:
 )
 @options_for(DynamicConfig)
 @click.option(
+    "--counts/--no-counts",
+    default=None,
+    help="Beside --dynamic, count what came after which passages, in the training text and in what "
+    "was read. [default: --counts]",
+)
+@click.option(
     "--memory",
     is_flag=True,
     help="Also let the network look up what came before in places that looked alike.",
@@ -105,6 +114,7 @@ def eval_(
     own: tuple[str, ...],
     window: int,
     dynamic: bool,
+    counts: bool | None,
     memory: bool,
     ensemble: tuple[str, ...],
     encoding: str | None,
@@ -131,15 +141,26 @@ def eval_(
             "is read as in training"
         )
     config = _asked(DynamicConfig, dynamic, given, "dynamic evaluation: add --dynamic")
+    if counts is not None and not dynamic:
+        raise click.UsageError(
+            "--counts and --no-counts apply to dynamic evaluation: add --dynamic"
+        )
+    counts = dynamic if counts is None else counts
     remembering = _asked(MemoryConfig, memory, given, "a memory: add --memory")
     if texts or own:
         find(texts or own)  # reports a missing text before kernels are loaded or compiled
-    members = load_members(checkpoint, ensemble, *(["dynamic"] if dynamic else []))
+    members = load_members(
+        checkpoint, ensemble, *(["dynamic"] if dynamic else []), *(["counts"] if counts else [])
+    )
     networks = mixture_of(members)
+    from charrnn.evaluation.compression import has_ppmd
+
     if texts:
         decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
         text = other_text(networks, texts, decoding, unknown)
-        before = _training_text(members[0])
+        before = learned_text(members[0]) if counts or has_ppmd() else nothing(members[0])
+        if counts and not len(before[0]):
+            terminal.say("the training text is not there any more: nothing of it is counted")
     else:
         text, before = own_text(members[0], own, split or "validation")
         warn_of_other_texts(members)
@@ -148,16 +169,19 @@ def eval_(
 
     if config is not None:
         config = with_dynamic_kernels(config, len(text[0]))
+    learning = None if config is None else (config, counts)
     is_begun = bool(texts) or follows_separator(text[1])
     openings = [network.opening for network in networks] if is_begun else []
     with closing(Workers(threads)) as workers:
-        measures = _measures(networks, text, before, openings, window, config, remembering, workers)
+        measures = _measures(
+            networks, text, before, openings, window, learning, remembering, workers
+        )
         rows = {name: measure() for name, measure in measures.items()}
     about, looked_at = files_of(members), members if split == "test" else []
     if split == "test":
         about["test_looks"] = warn_of_test_looks(members)
     if as_json:
-        click.echo(terminal.json_text(_as_json(rows, window, config, remembering) | about))
+        click.echo(terminal.json_text(_as_json(rows, window, learning, remembering) | about))
     else:
         what = "the text" if texts else f"the {split or 'validation'} part of its text"
         names = [terminal.one_line(name) for name in names_of(members)]
@@ -166,7 +190,7 @@ def eval_(
             whose = f"an ensemble of {len(members)} ({'; '.join(names)})"
         size = counted(rows["carried"].characters, "character")
         terminal.show(f"{whose} on {what}, {size}")
-        _print_rows(rows, window)
+        _print_rows(rows, window, counts)
     note_test_look(looked_at, rows["carried"].nats_per_char)
 
 
@@ -181,29 +205,18 @@ def _asked(kind: type[Asked], is_asked: bool, given: dict[str, Any], where: str)
     return kind(**values) if is_asked else None
 
 
-def _training_text(member: Member) -> TextIds:
-    """What a network learned from, if it is still there."""
-    from charrnn.evaluation.compression import has_ppmd
-
-    try:
-        corpus = own_corpus(member) if has_ppmd() else None
-    except CharrnnError:
-        corpus = None
-    return member.trained.vocab.encode("") if corpus is None else corpus.train
-
-
 def _measures(
     networks: Mixture,
     text: Text,
-    before: TextIds,
+    before: Text,
     openings: Sequence[StartStates],
     window: int,
-    config: DynamicConfig | None,
+    learning: tuple[DynamicConfig, bool] | None,
     remembering: MemoryConfig | None,
     workers: Workers,
 ) -> dict[str, Callable[[], Evaluation]]:
     """The function that computes each row of the table, by its name in JSON. PPMd reads the text
-    `before` first.
+    `before` first, and counts begin with it. learning: how, and whether there are counts.
     """
     from charrnn.evaluation.compression import evaluate_ppmd, evaluate_xz, has_ppmd
     from charrnn.evaluation.evaluate import evaluate, evaluate_windows
@@ -227,10 +240,13 @@ def _measures(
         measures["window"] = partial(
             with_bar, f"windows of {window}", evaluate_windows, networks, window=window
         )
-    if config is not None:
+    if learning is not None:
         from charrnn.evaluation.dynamic import evaluate_dynamic  # loads another kernel
 
-        learn = partial(evaluate_dynamic, config=config, openings=openings)
+        config, counts = learning
+        learn = partial(
+            evaluate_dynamic, config=config, before=before, counting=counts, openings=openings
+        )
         measures["dynamic"] = partial(with_bar, "dynamic evaluation", learn, networks)
     if remembering is not None:
         from charrnn.evaluation.memory import evaluate_with_memory
@@ -240,20 +256,20 @@ def _measures(
 
     def ppmd() -> Evaluation:
         with terminal.progress_bar("PPMd", unit="char") as bar:
-            return evaluate_ppmd(ids, networks.vocab, before, progress=bar)
+            return evaluate_ppmd(ids, networks.vocab, before[0], progress=bar)
 
-    if len(ids) <= XZ_MOST and len(before) and has_ppmd():
+    if len(ids) <= XZ_MOST and len(before[0]) and has_ppmd():
         measures["ppmd"] = ppmd
     if len(ids) <= XZ_MOST:
         measures["xz"] = partial(evaluate_xz, ids, networks.vocab)
     return measures
 
 
-def _print_rows(rows: dict[str, Evaluation], window: int) -> None:
+def _print_rows(rows: dict[str, Evaluation], window: int, counts: bool) -> None:
     titles = {
         "carried": "state carried",
         "window": f"windows of {window}, zero state",
-        "dynamic": "dynamic",
+        "dynamic": "dynamic, with counts" if counts else "dynamic",
         "memory": "with a memory",
         "ppmd": "PPMd, after the training part",
         "xz": "xz -9e",
@@ -267,13 +283,16 @@ def _print_rows(rows: dict[str, Evaluation], window: int) -> None:
 def _as_json(
     rows: dict[str, Evaluation],
     window: int,
-    config: DynamicConfig | None,
+    learning: tuple[DynamicConfig, bool] | None,
     remembering: MemoryConfig | None,
 ) -> dict[str, Any]:
     """The figures by row; those of the carried state are at the top level."""
     figures = {name: {key: getattr(row, key) for key in FIGURES} for name, row in rows.items()}
     if "window" in figures:
         figures["window"]["size"] = window
+    config, counts = learning or (None, False)
+    if config is not None:
+        figures["dynamic"]["counts"] = counts
     for row, settings in (("dynamic", config), ("memory", remembering)):
         for name, value in asdict(settings).items() if settings is not None else ():
             figures[row][name.removeprefix(f"{row}_")] = value

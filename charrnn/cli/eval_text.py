@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from charrnn.cli import terminal
 from charrnn.cli.inputs import read_text
 from charrnn.cli.own_corpus import own_corpus
-from charrnn.errors import CorpusError, VocabError
+from charrnn.errors import CharrnnError, CorpusError, VocabError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Text: TypeAlias = tuple[TextIds, Positions | None]
 
 
-def own_text(member: Member, texts: Sequence[str], split: str) -> tuple[Text, TextIds]:
+def own_text(member: Member, texts: Sequence[str], split: str) -> tuple[Text, Text]:
     """One part of the text that a network was trained on, and the part that it learned from, or
     nothing if that is the same.
 
@@ -43,7 +43,24 @@ def own_text(member: Member, texts: Sequence[str], split: str) -> tuple[Text, Te
             f"the run has no {split} part (it was trained with {flag} 0, or the text is short); "
             "pass a TEXT to evaluate on"
         )
-    return (ids, starts), corpus.train[: 0 if split == "train" else None]
+    return (ids, starts), nothing(member) if split == "train" else _learned(corpus)
+
+
+def learned_text(member: Member) -> Text:
+    """What a network learned from, or nothing if that is not there any more."""
+    try:
+        return _learned(own_corpus(member))
+    except CharrnnError:
+        return nothing(member)
+
+
+def _learned(corpus: Corpus) -> Text:
+    return corpus.train, corpus.train_starts
+
+
+def nothing(member: Member) -> Text:
+    """A text without characters."""
+    return member.trained.vocab.encode(""), None
 
 
 def other_text(

@@ -56,14 +56,15 @@ CHOSEN_MODULES = {
     "bf16-training": "bfloat16_product",
     "amx-training": "amx_product",
     "dynamic": "adapting",
+    "counts": "counting",
     "attention": "attention",
     "blending": "blending",
     "together": "together",
     LARGE_TEXTS: LARGE_TEXTS,
     **{name: name for name in COMPARING},
 }
-"""The modules for precisions in sampling and training, dynamic evaluation, attention, several
-networks that write together, and texts.
+"""The modules for precisions in sampling and training, dynamic evaluation and its counts,
+attention, several networks that write together, and texts.
 """
 
 listeners: list[Callable[[str, bool], None]] = []

@@ -65,11 +65,11 @@ def _multiply(product, a, a_row, panels, c, c_row, count, depth, columns):
 
 
 @kernel( void( intp, intp, intp, CUBE, CUBE, PLANE, VECTOR, float32, PLANE, int64, CUBE, PLANE,
-        CUBE, PLANE, IDS, PLANE, IDS, int32[::1], IDS, IDS, STARTS, float32, float32, boolean,
+        CUBE, PLANE, IDS, CUBE, PLANE, IDS, int32[::1], IDS, IDS, STARTS, float32, float32, boolean,
         int64, int64, int64, int64, ) )  # fmt: skip
 def attend(product, pack, pack_transposed, qk, logits, losses, bias, root, by_distance, symbols,
-           own_keys, own_flat, queries, scratch, own_ids, keys, read, places, x, y, starts, scale,
-           smoothing, goes_back, first, steps, start, stop):  # fmt: skip
+           own_keys, own_flat, queries, scratch, own_ids, p, keys, read, places, x, y, starts,
+           scale, smoothing, goes_back, first, steps, start, stop):  # fmt: skip
     """The losses of streams start:stop, as `softmax.cross_entropy` has them, with attention.
 
     product, pack, pack_transposed: addresses of kernels of `kernels.product`
@@ -80,6 +80,7 @@ def attend(product, pack, pack_transposed, qk, logits, losses, bias, root, by_di
     by_distance (N, M): with goes_back, the derivatives by `bias` are added
     own_keys (N, W, d), the same as own_flat (N, W d), queries (N, T', d), scratch (N, _), own_ids
         (N, W + 1): memory of the calling thread, at `start`; W = M + T', T' is T padded
+    p (T, N, V): the distributions are written; or (0, 0, 0)
     keys (N, M d), read (N, M), places (N,): the last M keys, the characters, and where the oldest
         one is; become those of the end
     x, y (T, N), starts (T, N) or (0, N), scale, smoothing, steps: the batch
@@ -134,6 +135,8 @@ def attend(product, pack, pack_transposed, qk, logits, losses, bias, root, by_di
             if totals[target] > TINY:
                 wanted = np.float32(np.log(np.float64(totals[target])))
             losses[t, n] = np.float32(np.log(np.float64(total))) - wanted
+            if p.shape[0] > 0:
+                _weighed(totals, np.float32(1) / total, ZERO, p[t, n])
             if not goes_back:
                 _weighed(totals, scale / total, share, row)
                 row[target] -= hit

@@ -32,7 +32,13 @@ class Attention:
     """
 
     def __init__(
-        self, model: Model, panels: Panels, layer: Layer, logits: Floats, losses: Floats
+        self,
+        model: Model,
+        panels: Panels,
+        layer: Layer,
+        logits: Floats,
+        losses: Floats,
+        distributions: Floats,
     ) -> None:
         from charrnn.kernels.attention import attend  # which only such networks need
 
@@ -61,6 +67,7 @@ class Attention:
             queries=queries,
             scratch=scratch,
             own_ids=np.zeros((N, W + 1), np.int32),
+            p=distributions,
         )
         self._project = bind(
             layers.multiply,

@@ -46,6 +46,8 @@ class Network:
 
     logits (T, N, V), losses (T, N): of the last batch; after a backward pass, logits hold their
     derivative
+    distributions (T, N, V): of the last batch, if asked for; else empty. Without a backward pass,
+    `probabilities` finds them in the logits.
     memory (T, N, H): the characters' learned vectors, for a cell that reads m_below; else empty
     factor (T, N): 1, or the factor of input dropout
     """
@@ -60,6 +62,7 @@ class Network:
         panels: Panels | None = None,
         precision: str = "float32",
         keeps: bool = False,
+        with_distributions: bool = False,
     ) -> None:
         self.model, self.workers = model, workers
         self.shape = seq_length, streams
@@ -69,6 +72,7 @@ class Network:
         self.logits, self.losses, self.memory, self.factor, self._no_bias = (
             aligned(*shape) for shape in shapes.values()
         )
+        self.distributions = aligned(*(self.logits.shape if with_distributions else (0, 0, 0)))
         self.layers: list[Layer] = []
         below, inputs = None, (self.memory, self.factor, not (training or keeps))
         for index in range(model.config.layers):
@@ -77,7 +81,7 @@ class Network:
         self._decoders = self._bind_decoders()
         self.attention: Attention | None = None
         if model.config.attention:
-            arrays = self.logits, self.losses
+            arrays = self.logits, self.losses, self.distributions
             self.attention = Attention(model, self.panels, self.layers[-1], *arrays)
         if training:
             self._prepare_training()
@@ -163,11 +167,13 @@ class Network:
         return self.losses[: len(x)]
 
     def probabilities(self, y: Ids, first: int, last: int, start: int, stop: int) -> Floats:
-        """The distributions that `evaluate` has just computed for y (T, N), of steps first:last and
-        streams start:stop: float32 (last - first, stop - start, V), a copy.
+        """The distributions that `evaluate`, or `gradients` in a network with `distributions`, has
+        just computed for y (T, N), of steps first:last and streams start:stop: float32
+        (last - first, stop - start, V), a copy.
         """
         part = np.s_[first:last, start:stop]
-        p: Floats = self.logits[part][..., : self.model.config.vocab_size].copy()  # p - onehot(y)
+        found = self.distributions if self.distributions.size else self.logits  # p - onehot(y)
+        p: Floats = found[part][..., : self.model.config.vocab_size].copy()
         np.put_along_axis(p, y[part][..., None], np.exp(-self.losses[part])[..., None], axis=-1)
         return p
 
@@ -352,6 +358,8 @@ class Network:
             self.attention.forward(batch, a, b, goes_back, first)
             return
         cross_entropy(self.logits, batch.y, self.losses, V, scale, smoothing, steps, a, b)
+        if self.distributions.size:  # but for the own symbol, which `probabilities` has by its loss
+            np.divide(self.logits[:steps, a:b], scale, out=self.distributions[:steps, a:b])
         self.logits[:first, a:b] = 0
 
     def _backwards(self, batch: Batch, a: int, b: int) -> Iterator[tuple[Layer, Floats, Floats]]:

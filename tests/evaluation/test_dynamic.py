@@ -12,17 +12,14 @@ from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config.settings import CorpusConfig, DynamicConfig
 from charrnn.errors import ConfigError, CorpusError, DivergenceError, VocabError
-from charrnn.evaluation import dynamic
-from charrnn.evaluation.dynamic import (
-    LEAST_PART,
-    adapt,
-    evaluate_dynamic,
-    relative,
-    with_precision,
-)
-from charrnn.evaluation.evaluate import evaluate, mixed
+from charrnn.evaluation import dynamic, jury, learning
+from charrnn.evaluation.counts import Counts
+from charrnn.evaluation.dynamic import adapt, evaluate_dynamic, with_precision
+from charrnn.evaluation.evaluate import evaluate
+from charrnn.evaluation.learning import LEAST_PART, relative
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
+from charrnn.network.parameters import Parameters
 from charrnn.runtime.threads import Workers
 from charrnn.text.vocab import Vocab
 from tests.reference import cells as reference
@@ -50,7 +47,8 @@ def made() -> tuple[Model, reference.Parameters, reference.Parameters]:
 @pytest.fixture
 def one_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     """One copy learns, at the rate that is given."""
-    monkeypatch.setattr(dynamic, "SPEEDS", (1.0,))
+    for module in (dynamic, jury):
+        monkeypatch.setattr(module, "SPEEDS", (1.0,))
 
 
 def exact(
@@ -94,7 +92,8 @@ def test_it_is_what_the_paper_says(
     slot = model.parameters.like()
     slot.from_disk(squares)
     config = DynamicConfig(rate, decay, segment)
-    found = evaluate_dynamic(model, IDS, config, squares=[slot] if knows_squares else ()).losses
+    given = [slot] if knows_squares else ()
+    found = evaluate_dynamic(model, IDS, config, counting=False, squares=given).losses
     np.testing.assert_allclose(
         found, exact(rate, decay, segment, squares if knows_squares else None), atol=2e-4
     )
@@ -104,50 +103,108 @@ def test_it_is_what_the_paper_says(
         )
 
 
+def by_trust(losses: np.ndarray, before: np.ndarray, shares: list[float]) -> np.ndarray:
+    """The mixture of predictors with these losses (C, K) and shares of counts, by the equation, in
+    float64.
+    """
+    past, after, found = 10 * np.array(shares), np.zeros((V, len(losses))), []
+    for each, x in zip(losses.T, before, strict=True):
+        weights = np.exp(-0.7 * past - 0.1 * after[x])
+        found.append(-np.log(weights @ np.exp(-each) / weights.sum()))
+        past, after[x] = 0.97 * past + each, 0.999 * after[x] + each
+    return np.array(found)
+
+
 def test_the_copy_that_predicted_better_has_more_to_say() -> None:
-    """A slow and a fast copy, weighted by their past losses; by the equations, in float64."""
+    """A slow and a fast copy, weighted by their past losses."""
     model, _, _ = made()
     slow, fast = exact(0.02, 0.005, 8, None), exact(0.08, 0.02, 8, None)
-    past, expected = np.zeros(2), []
-    for each in np.stack([slow, fast], axis=1):
-        weights = np.exp(-past) / np.exp(-past).sum()
-        expected.append(-np.log(weights @ np.exp(-each)))
-        past = 0.98 * past + each
-    found = evaluate_dynamic(model, IDS, DynamicConfig(0.04, 0.01, 8)).losses
-    np.testing.assert_allclose(found, expected, atol=3e-4)
+    found = evaluate_dynamic(model, IDS, DynamicConfig(0.04, 0.01, 8), counting=False).losses
+    np.testing.assert_allclose(found, by_trust(np.stack([slow, fast]), IDS[:-1], [0.0, 0.0]), atol=3e-4)
     assert np.abs(slow - fast).max() > 0.05, "or it would not matter who has more to say"
+
+
+def test_counts_have_their_shares() -> None:
+    """Ten predictors by the equation, of networks that do not learn and of counts."""
+    model, _, _ = made()
+    other, before = Model.initialized(model.config, 5), np.tile(IDS[:30], 3)
+    still, ids = DynamicConfig(dynamic_rate=0.0, dynamic_segment=100), IDS.astype(np.int32)[:, None]
+    x, y = np.ascontiguousarray(ids[:-1]), np.ascontiguousarray(ids[1:])
+    logs = []
+    for each in (model, other):
+        network = Network(each, len(x), 1, Workers(1))
+        network.evaluate(x, y, State(each, 1))
+        logs.append(np.log(network.probabilities(y, 0, len(x), 0, 1)[:, 0].astype(np.float64)))
+    counts = Counts(V)
+    counts.learn(before)
+    counted = np.log(counts.foresee(x, y, None)[:, 0].astype(np.float64))
+    losses, shares = [], [0.0, 0.1, 0.2, 0.3, 0.5]
+    for share in shares:
+        z = (1 - share) * np.mean(logs, axis=0) + share * counted
+        losses.append(np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), y[:, 0]])
+    expected = by_trust(np.stack(losses * 2), x[:, 0], shares * 2)
+    found = evaluate_dynamic([model, other], IDS, still, before=(before, None)).losses
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+    assert np.abs(losses[0] - losses[-1]).max() > 0.5, "the counts say something else"
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+def test_probabilities_are_one_in_all(streams: int) -> None:
+    """Those of every symbol that may come last; also of networks that lack some of them."""
+    kept = LEAST_PART * streams if streams > 1 else 400
+    text = "".join(np.random.default_rng(2).choice([*"abcde"], kept))
+    networks = [
+        Trained(
+            Model.initialized(plain_model(vocab_size=len(symbols), hidden=8), seed),
+            Vocab(tuple(symbols)),
+            CorpusConfig(),
+        )
+        for seed, symbols in enumerate(("abcde", "edcba", "abcdf"))
+    ]
+    mixture = Mixture(networks, [0.5, 0.3, 0.2])
+    assert mixture.vocab.symbols == tuple("abcdef")
+    config = DynamicConfig(0.01, 0.001, 16, streams)
+    ids = mixture.vocab.encode(text)
+    total = 0.0
+    for last in range(6):
+        ids[-1] = last
+        total += np.exp(-evaluate_dynamic(mixture, ids, config, before=(ids[:50], None)).losses[-1])
+    assert total == pytest.approx(1, abs=1e-5)
 
 
 def test_the_model_stays_as_it_is_and_nothing_is_dropped() -> None:
     model, _, _ = made()
     before = model.parameters.flat.copy()
-    found = evaluate_dynamic(model, IDS, DynamicConfig(dynamic_rate=0.0)).losses
+    still = DynamicConfig(dynamic_rate=0.0)
+    found = evaluate_dynamic(model, IDS, still, counting=False).losses
     np.testing.assert_allclose(found, evaluate(model, IDS).losses, atol=1e-5)
     evaluate_dynamic(model, IDS, DynamicConfig(dynamic_rate=0.1))
     np.testing.assert_array_equal(model.parameters.flat, before)
 
 
+@pytest.mark.parametrize("counting", [False, True])
 @pytest.mark.parametrize("streams", [1, 3])
-def test_what_comes_later_changes_nothing(streams: int) -> None:
+def test_what_comes_later_changes_nothing(streams: int, counting: bool) -> None:
     """Each character is scored before anything is learned from it, or from what stands behind it in
-    its part or another.
+    its part or another. Counts read the parts' segments one after another.
     """
     model, _, _ = made()
     part, config = LEAST_PART + 5, DynamicConfig(0.01, 0.001, 16, streams)
     ids = np.random.default_rng(5).integers(V, size=part * streams + 3).astype(np.uint8)
-    before = evaluate_dynamic(model, ids, config).losses
+    before = evaluate_dynamic(model, ids, config, counting=counting).losses
     assert np.abs(before[: part - 1] - evaluate(model, ids).losses[: part - 1]).max() > 0.01
     place = part // 2
     for n in range(streams):
         other = ids.copy()
         other[n * part + place + 1] = (other[n * part + place + 1] + 1) % V
-        after, changed = evaluate_dynamic(model, other, config).losses, n * part + place
+        after = evaluate_dynamic(model, other, config, counting=counting).losses
+        changed = n * part + place
         assert after[changed] != before[changed]
         seen = place // 16 * 16
         for m in range(
             streams
         ):  # every part up to the segment in which the change is, and the changed part up to it
-            end = place if m == n else seen + 16
+            end = place if m == n else seen + 16 * (m < n or not counting)
             np.testing.assert_array_equal(
                 after[m * part : m * part + end], before[m * part : m * part + end]
             )
@@ -163,7 +220,7 @@ def test_a_segment_is_scored_before_it_is_learned() -> None:
     trained = Trained(model, Vocab(tuple("abcdefg")), CorpusConfig())
     config = DynamicConfig(0.3, 0.0, 10)
     text, first = trained.vocab.decode(IDS), trained.opening
-    found = evaluate_dynamic(model, IDS, config, openings=[first]).losses
+    found = evaluate_dynamic(model, IDS, config, counting=False, openings=[first]).losses
     network, state = Network(model, 10, 1, Workers(1)), State(model, 1)
     first.put(state, np.ones(1, np.bool_))
     ids = np.append(first.ids[:1], IDS).astype(np.int32)[:, None]
@@ -185,7 +242,8 @@ def test_a_segment_is_scored_before_it_is_learned() -> None:
 def test_the_rest_of_a_division_is_read_too() -> None:
     model, _, _ = made()
     ids = np.random.default_rng(5).integers(V, size=2 * LEAST_PART + 2).astype(np.uint8)
-    found = evaluate_dynamic(model, ids, DynamicConfig(dynamic_rate=0.0, dynamic_streams=2)).losses
+    still = DynamicConfig(dynamic_rate=0.0, dynamic_streams=2)
+    found = evaluate_dynamic(model, ids, still, counting=False).losses
     exact = evaluate(model, ids).losses
     assert found.shape == exact.shape == (2 * LEAST_PART + 1,)
     np.testing.assert_allclose(found[:LEAST_PART], exact[:LEAST_PART], atol=1e-4)
@@ -240,14 +298,25 @@ def test_each_network_of_an_ensemble_learns_by_itself() -> None:
     model, _, squares = made()
     slot, config = model.parameters.like(), DynamicConfig(0.02)
     slot.from_disk(squares)
-    losses = [evaluate_dynamic(model, IDS, config, squares=[each]) for each in (slot, None)]
     told: list[tuple[int, int]] = []
-    found = evaluate_dynamic(
-        [model, model], IDS, config, squares=[slot, None], progress=lambda *at: told.append(at)
-    )
-    expected = mixed([each.losses for each in losses]).losses
-    np.testing.assert_allclose(found.losses, expected, rtol=1e-6)
-    assert told == sorted(told) and told[-1] == (82, 82)
+
+    def losses(*each: Parameters | None) -> np.ndarray:
+        models = [model] * len(each)
+        return evaluate_dynamic(
+            models,
+            IDS,
+            config,
+            counting=False,
+            squares=each,
+            progress=lambda *at: told.append(at),
+        ).losses
+
+    one, other, both = losses(slot), losses(None), losses(slot, None)
+    assert np.abs(one - other).max() > 0.01
+    np.testing.assert_array_equal(losses(slot, slot), one)
+    # by the inequality of the means: a product of probabilities is at most 1 in all
+    assert (both <= (one + other) / 2 + 1e-6).all() and (both < (one + other) / 2 - 1e-5).any()
+    assert told[:2] == [(0, 82), (82, 82)] and told[-1] == (82, 82)
     with pytest.raises(ConfigError, match="`squares` must be one per model, 2, not 1"):
         evaluate_dynamic([model, model], IDS, config, squares=[slot])
 
@@ -256,10 +325,11 @@ def test_documents_begin_from_zero() -> None:
     model, _, _ = made()
     starts = np.array([17, 50], np.int64)
     still = DynamicConfig(dynamic_rate=0.0, dynamic_segment=7)
-    found = evaluate_dynamic(model, IDS, still, starts=starts).losses
+    found = evaluate_dynamic(model, IDS, still, counting=False, starts=starts).losses
     np.testing.assert_allclose(found, evaluate(model, IDS, starts=starts).losses, atol=1e-5)
-    learning = evaluate_dynamic(model, IDS, DynamicConfig(0.02, 0.0, 7), starts=starts).losses
-    assert np.isfinite(learning).all() and np.abs(learning - found).max() > 0.01
+    moving = DynamicConfig(0.02, 0.0, 7)
+    learned = evaluate_dynamic(model, IDS, moving, counting=False, starts=starts).losses
+    assert np.isfinite(learned).all() and np.abs(learned - found).max() > 0.01
 
 
 @pytest.mark.parametrize("cell", ["gru", "clockwork", "depth-gated", "grid"])
@@ -268,7 +338,8 @@ def test_a_text_that_repeats_itself_is_learned(cell: str) -> None:
         plain_model(cell=cell, vocab_size=V, hidden=16, layers=2, zoneout_h=0.1), 0
     )
     ids = np.tile(IDS[:20], 40)
-    found = evaluate_dynamic(model, ids, DynamicConfig(dynamic_rate=0.02, dynamic_segment=20))
+    config = DynamicConfig(dynamic_rate=0.02, dynamic_segment=20)
+    found = evaluate_dynamic(model, ids, config, counting=False)
     assert found.characters == 799
     assert found.nats_per_char < 0.85 * evaluate(model, ids).nats_per_char
 
@@ -318,7 +389,7 @@ def test_other_optimisers_do_not(optimizer: str) -> None:
 
 
 def test_progress_ends_at_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamic, "TOGETHER", 20)
+    monkeypatch.setattr(learning, "TOGETHER", 20)
     model, _, _ = made()
     told: list[tuple[int, int]] = []
     config = DynamicConfig(dynamic_segment=20)
@@ -351,10 +422,9 @@ def test_a_network_adapts_to_a_text_and_stays_as_it_was() -> None:
     assert network.model.parameters.flat.tobytes() == before
     ids = network.vocab.encode(text, "nearest")
     plain, after = (evaluate(each.model, ids).nats_per_char for each in (network, learned))
-    dynamic = evaluate_dynamic(
-        network.model, ids, config, squares=[network.squares], openings=[network.opening]
-    ).nats_per_char
-    assert after < dynamic < plain
+    about = {"squares": [network.squares], "openings": [network.opening]}
+    moving = evaluate_dynamic(network.model, ids, config, counting=False, **about).nats_per_char
+    assert after < moving < plain
     two = Workers(2, processors=2)
     again = adapt(network, text, config, unknown="nearest", workers=two)
     two.close()

@@ -124,6 +124,34 @@ def test_gradients_are_those_of_the_loss(settings: dict[str, object]) -> None:
         ), name
 
 
+@pytest.mark.parametrize("attention", [0, REACH])
+def test_training_may_keep_its_distributions(attention: int) -> None:
+    """Those of an evaluation, while the gradient stays the same bits."""
+    model = made() if attention else Model.initialized(plain_model(vocab_size=V, hidden=20), 1)
+    found = []
+    for settings in (
+        {},
+        {"training": True, "with_distributions": True},
+        {"training": True},
+        {"with_distributions": True},
+    ):
+        network = Network(model, STEPS, STREAMS, Workers(1), **settings)
+        state = State(model, STREAMS)
+        for first in (0, STEPS):
+            x, y, starts = block(first, first + STEPS)
+            if network.panels.layers_back:
+                gradient = network.gradients(x, y, state, None, starts)[1].flat
+            else:
+                network.evaluate(x, y, state, starts)
+        p = network.probabilities(y, 2, STEPS, 1, STREAMS)
+        found.append((p, gradient.copy() if settings.get("training") else None))
+    (p, _), (kept, gradient), (_, other), (evaluated, _) = found
+    np.testing.assert_allclose(p.sum(axis=2), 1, atol=1e-5)
+    np.testing.assert_allclose(kept, p, atol=2e-6)
+    np.testing.assert_allclose(evaluated, p, atol=2e-6)
+    np.testing.assert_array_equal(gradient, other)
+
+
 def test_the_same_bits_on_any_number_of_threads() -> None:
     model, found = made(dropout=0.3), []
     x, y, starts = block(0, STEPS)

@@ -1,0 +1,120 @@
+"""What the copies of networks that learn, and plain counts, together say of a text."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.checkpoint.mixture import Mixture
+from charrnn.evaluation.evaluate import members_of
+from charrnn.evaluation.learning import Reader, Segment
+from charrnn.kernels.adapting import trust
+from charrnn.network.model import Models
+from charrnn.network.parameters import Floats
+from charrnn.runtime.threads import Workers
+from charrnn.text.documents import Positions
+
+SPEEDS = (0.5, 2.0)
+"""What rate and decay are multiplied by: a copy of each network learns at each of these speeds."""
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.5)
+"""The shares of the counts."""
+DOUBT = 10.0
+"""How many nats counts are behind at the start, times their share."""
+LEAST = np.float32(1e-37)
+"""A probability below this is taken for this one."""
+
+
+class Jury:
+    """What all predictors together say of one segment after another."""
+
+    def __init__(
+        self,
+        model: Models | Mixture,
+        streams: int,
+        before: tuple[NDArray[Any], Positions | None] | None,
+        counting: bool,
+    ) -> None:
+        if isinstance(model, Mixture):
+            self._weights: Sequence[float] = model.weights
+            self._ids, self._symbols = model.ids_of, len(model.vocab)
+        else:
+            sizes = [each.config.vocab_size for each in members_of(model)]
+            self._weights = [1 / len(sizes)] * len(sizes)
+            self._ids, self._symbols = [np.arange(size) for size in sizes], max(sizes)
+        self._heard = np.zeros(self._symbols, np.float32)
+        for weight, own in zip(self._weights, self._ids, strict=True):
+            self._heard[own] += np.float32(weight)
+        self._shares: Sequence[float] = SHARES[:1]
+        self._counts = None
+        if counting:
+            from charrnn.evaluation.counts import Counts  # loads another kernel
+
+            self._shares, self._counts = SHARES, Counts(self._symbols, streams)
+            if before is not None:
+                self._counts.learn(*before)
+        behind = DOUBT * np.tile(self._shares, len(SPEEDS))
+        self._past = np.tile(behind, (streams, 1))
+        self._past_after = np.zeros((streams, self._symbols, len(behind)))
+
+    def losses(
+        self, readers: Sequence[Reader], ids: NDArray[Any], workers: Workers
+    ) -> tuple[NDArray[np.int64], Floats]:
+        """Where the characters stand that the readers have just read, and their losses, both
+        (T, N), of the streams that count. readers: each network's in turn. ids: of the whole text.
+        """
+        segments, first = readers[0].segments, readers[0].segments[0].first
+        places = np.concatenate([segment.block.places for segment in segments])[:, first:]
+        x, y = ids[places].astype(np.int32), ids[places + 1].astype(np.int64)
+        counted = self._counted(segments, ids)
+        losses = np.empty((len(SPEEDS), len(self._shares), *y.shape))
+
+        def judge(k: int) -> None:
+            said = self._said(readers[k :: len(SPEEDS)])
+            for share, own in zip(self._shares, losses[k], strict=True):
+                logs = said if counted is None else (1 - share) * said + share * counted
+                largest = logs.max(axis=2)
+                total = np.exp(logs - largest[..., None]).sum(axis=2, dtype=np.float64)
+                own[:] = largest + np.log(total)
+                own -= np.take_along_axis(logs, y[..., None], axis=2)[..., 0]
+
+        workers.run(judge, [(k,) for k in range(len(SPEEDS))])
+        result, mean = np.empty(y.shape, np.float32), np.empty(len(y))
+        for n in range(y.shape[1]):
+            # no part may depend on how another ends, since that one has learned from its beginning
+            own = np.ascontiguousarray(losses[..., n].reshape(-1, len(y)))
+            past = self._past[first + n], self._past_after[first + n]
+            trust(own, np.ascontiguousarray(x[:, n]), *past, np.empty(len(own)), mean)
+            result[:, n] = mean
+        return places, result
+
+    def _said(self, readers: Sequence[Reader]) -> Floats:
+        """The logarithm of what the networks at one speed say, up to a constant: (T, N, V)."""
+        said = None
+        for weight, own, reader in zip(self._weights, self._ids, readers, strict=True):
+            parts = []
+            for block, first, losses, p in reader.segments:
+                assert p is not None
+                logs = np.log(np.maximum(p[:, first:], LEAST))
+                y = block.y[:, first:, None].astype(np.int64)
+                np.put_along_axis(logs, y, -losses[:, first:, None], axis=2)
+                parts.append(logs)
+            logs = np.concatenate(parts)
+            if said is None:
+                said = np.zeros((*logs.shape[:2], self._symbols), np.float32)
+            said[..., own] += np.float32(weight) * logs
+        assert said is not None
+        said /= self._heard
+        return said
+
+    def _counted(self, segments: Sequence[Segment], ids: NDArray[Any]) -> Floats | None:
+        """The logarithm of what the counts say, (T, N, V)."""
+        if self._counts is None:
+            return None
+        parts = []
+        for block, first, *_ in segments:
+            # segment by segment, as the networks learn: part 1 may not know what part 0 reads later
+            x, y = (ids[block.places + k].astype(np.int32) for k in (0, 1))
+            parts.append(self._counts.foresee(x, y, block.starts, first)[:, first:])
+        logs: Floats = np.log(np.concatenate(parts))
+        return logs
