@@ -39,11 +39,17 @@ from charrnn.text.vocab import TextIds
 Config = DynamicConfig | MemoryConfig
 
 
-def loss(trained: Trained, ids: TextIds, config: Config, workers: Workers) -> float:
-    """The loss of a text with a memory, or while the network learns from it."""
+def loss(
+    trained: Trained, ids: TextIds, config: Config, before: TextIds, workers: Workers
+) -> float:
+    """The loss of a text with a memory, or while the network learns from it beside counts that
+    begin with the text `before`.
+    """
     mixture, openings = Mixture.of(trained), [trained.opening]
     if isinstance(config, DynamicConfig):
-        read = evaluate_dynamic(mixture, ids, config, openings=openings, workers=workers)
+        read = evaluate_dynamic(
+            mixture, ids, config, before=(before, None), openings=openings, workers=workers
+        )
     else:
         read = evaluate_with_memory(mixture, ids, config, openings=openings, workers=workers)
     return read.nats_per_char
@@ -92,13 +98,16 @@ def main() -> None:
         for configs in (learning, remembering):
             rows: list[tuple[float, Config]] = []
             for config in configs:
-                rows.append((loss(run.trained, held_out, config, workers), config))
+                rows.append((loss(run.trained, held_out, config, part.train, workers), config))
                 print(f"{rows[-1][0]:.4f} {config}", flush=True)
             best.append(min(rows, key=lambda row: row[0])[1])
         table: list[Row] = []
         for name, trained in [("this one", run.trained), *((p, load(p)) for p in options.run)]:
-            ids = trained.vocab.encode(text[len(whole.train) :])
-            on_validation = partial(loss, trained, ids, workers=workers)
+            learned, ids = (
+                trained.vocab.encode(each)
+                for each in (text[: len(whole.train)], text[len(whole.train) :])
+            )
+            on_validation = partial(loss, trained, ids, before=learned, workers=workers)
             openings = [trained.opening]
             read = evaluate(trained.model, ids, openings=openings, workers=workers)
             table.append(

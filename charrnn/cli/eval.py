@@ -159,8 +159,6 @@ def eval_(
         decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
         text = other_text(networks, texts, decoding, unknown)
         before = learned_text(members[0]) if counts or has_ppmd() else nothing(members[0])
-        if counts and not len(before[0]):
-            terminal.say("the training text is not there any more: nothing of it is counted")
     else:
         text, before = own_text(members[0], own, split or "validation")
         warn_of_other_texts(members)
@@ -177,6 +175,8 @@ def eval_(
             networks, text, before, openings, window, learning, remembering, workers
         )
         rows = {name: measure() for name, measure in measures.items()}
+    if counts and texts and not len(before[0]):
+        terminal.say("the training text is not there any more: nothing of it was counted")
     about, looked_at = files_of(members), members if split == "test" else []
     if split == "test":
         about["test_looks"] = warn_of_test_looks(members)

@@ -142,9 +142,8 @@ def test_eval_of_one_character(run: charrnn.Run, folder: Path) -> None:
     assert np.exp(np.negative(losses)).sum() == pytest.approx(1.0, abs=1e-4)
     assert found["nats_per_char"] == pytest.approx(losses[run.vocab.index["S"]], abs=1e-6)
     assert "on the text, 1 character\n" in charrnn_("eval", "checkpoints/tiny", "one.txt").stdout
-    dynamic = evaluated(
-        "checkpoints/tiny", "one.txt", "--dynamic", "--ensemble", "checkpoints/tiny"
-    )
+    several = "--ensemble", "checkpoints/tiny", "--no-counts"
+    dynamic = evaluated("checkpoints/tiny", "one.txt", "--dynamic", *several)
     assert dynamic["dynamic"]["nats_per_char"] == pytest.approx(found["nats_per_char"], abs=1e-6)
 
 
@@ -182,7 +181,7 @@ def test_eval_folds_unknown_characters_where_the_model_can(
 
 
 def test_eval_dynamic_is_a_row_of_its_own(run: charrnn.Run) -> None:
-    ids = charrnn.Corpus.read("tiny.txt", SPLITS).validation
+    corpus = charrnn.Corpus.read("tiny.txt", SPLITS)
     plain, found = (
         evaluated(),
         evaluated("--dynamic", "--dynamic-rate", "0.01", "--dynamic-segment", "8"),
@@ -190,8 +189,10 @@ def test_eval_dynamic_is_a_row_of_its_own(run: charrnn.Run) -> None:
     dynamic = found.pop("dynamic")
     assert found == plain, "the plain figures are as they were"
     config = charrnn.DynamicConfig(dynamic_rate=0.01, dynamic_segment=8)
-    expected = charrnn.evaluate_dynamic(run.result, ids, config, squares=[run.trained.squares])
+    about = {"before": (corpus.train, None), "squares": [run.trained.squares]}
+    expected = charrnn.evaluate_dynamic(run.result, corpus.validation, config, **about)
     assert dynamic["nats_per_char"] == expected.nats_per_char < plain["nats_per_char"]
+    assert dynamic["counts"]
     assert (dynamic["rate"], dynamic["segment"], dynamic["decay"], dynamic["streams"]) == (
         0.01,
         8,
@@ -203,7 +204,7 @@ def test_eval_dynamic_is_a_row_of_its_own(run: charrnn.Run) -> None:
     assert names == [
         "state carried",
         "windows of 256, zero state",
-        "dynamic",
+        "dynamic, with counts",
         *(["PPMd, after the training part"] if has_ppmd() else []),
         "xz -9e",
     ]
@@ -211,6 +212,27 @@ def test_eval_dynamic_is_a_row_of_its_own(run: charrnn.Run) -> None:
         f"{dynamic['nats_per_char']:.4f} nats" in text
         and f"{plain['nats_per_char']:.4f} nats" in text
     )
+
+
+def test_eval_dynamic_without_counts_and_without_the_training_text(
+    run: charrnn.Run, folder: Path
+) -> None:
+    ids = charrnn.Corpus.read("tiny.txt", SPLITS).validation
+    alone, squares = evaluated("--dynamic", "--no-counts")["dynamic"], [run.trained.squares]
+    expected = charrnn.evaluate_dynamic(run.result, ids, counting=False, squares=squares)
+    assert alone["nats_per_char"] == expected.nats_per_char and not alone["counts"]
+    assert "\n  dynamic  " in charrnn_("eval", "--dynamic", "--no-counts").stdout
+    (folder / "other.txt").write_text("KING:\nOnce more, good night.\n" * 9, encoding="utf-8")
+    with_it = evaluated("checkpoints/tiny", "other.txt", "--dynamic")["dynamic"]
+    (folder / "tiny.txt").rename(folder / "moved.txt")
+    result = charrnn_("eval", "checkpoints/tiny", "other.txt", "--dynamic", "--json")
+    (folder / "moved.txt").rename(folder / "tiny.txt")
+    assert "the training text is not there any more: nothing of it was counted" in result.stderr
+    without = json.loads(result.stdout)["dynamic"]
+    assert without["counts"] and without["nats_per_char"] > with_it["nats_per_char"]
+    for flag in ("--counts", "--no-counts"):
+        result = charrnn_("eval", flag, status=2)
+        assert "apply to dynamic evaluation: add --dynamic" in result.stderr
 
 
 def test_eval_shows_what_ppmd_makes_of_it(
@@ -238,14 +260,13 @@ def test_eval_shows_what_ppmd_makes_of_it(
 
 
 def test_eval_of_an_ensemble(run: charrnn.Run, other: Path) -> None:
-    ids, models = (
-        charrnn.Corpus.read("tiny.txt", SPLITS).validation,
-        [run.result, charrnn.load(other).model],
-    )
+    corpus = charrnn.Corpus.read("tiny.txt", SPLITS)
+    ids, models = corpus.validation, [run.result, charrnn.load(other).model]
     found = evaluated("checkpoints/tiny", "--ensemble", str(other), "--dynamic")
     assert found["nats_per_char"] == charrnn.evaluate(models, ids).nats_per_char
     assert found["window"]["nats_per_char"] == charrnn.evaluate_windows(models, ids).nats_per_char
-    learning = charrnn.evaluate_dynamic(models, ids, squares=[run.trained.squares, None])
+    about = {"before": (corpus.train, None), "squares": [run.trained.squares, None]}
+    learning = charrnn.evaluate_dynamic(models, ids, **about)
     assert found["dynamic"]["nats_per_char"] == learning.nats_per_char
     assert found["ensemble"] == [str(other)] and found["checkpoint"].endswith("last.safetensors")
     result = charrnn_("eval", "checkpoints/tiny", "--ensemble", str(other), "tiny.txt")

@@ -120,7 +120,9 @@ def test_the_copy_that_predicted_better_has_more_to_say() -> None:
     model, _, _ = made()
     slow, fast = exact(0.02, 0.005, 8, None), exact(0.08, 0.02, 8, None)
     found = evaluate_dynamic(model, IDS, DynamicConfig(0.04, 0.01, 8), counting=False).losses
-    np.testing.assert_allclose(found, by_trust(np.stack([slow, fast]), IDS[:-1], [0.0, 0.0]), atol=3e-4)
+    np.testing.assert_allclose(
+        found, by_trust(np.stack([slow, fast]), IDS[:-1], [0.0, 0.0]), atol=3e-4
+    )
     assert np.abs(slow - fast).max() > 0.05, "or it would not matter who has more to say"
 
 
