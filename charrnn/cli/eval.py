@@ -149,9 +149,9 @@ def eval_(
     remembering = _asked(MemoryConfig, memory, given, "a memory: add --memory")
     if texts or own:
         find(texts or own)  # reports a missing text before kernels are loaded or compiled
-    members = load_members(
-        checkpoint, ensemble, *(["dynamic"] if dynamic else []), *(["counts"] if counts else [])
-    )
+    chosen = {"dynamic": dynamic, "counts": counts, "trust": dynamic or memory}
+    kernels = [name for name, is_needed in chosen.items() if is_needed]
+    members = load_members(checkpoint, ensemble, *kernels)
     networks = mixture_of(members)
     from charrnn.evaluation.compression import has_ppmd
 

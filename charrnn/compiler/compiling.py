@@ -57,14 +57,15 @@ CHOSEN_MODULES = {
     "amx-training": "amx_product",
     "dynamic": "adapting",
     "counts": "counting",
+    "trust": "trusting",
     "attention": "attention",
     "blending": "blending",
     "together": "together",
     LARGE_TEXTS: LARGE_TEXTS,
     **{name: name for name in COMPARING},
 }
-"""The modules for precisions in sampling and training, dynamic evaluation and its counts,
-attention, several networks that write together, and texts.
+"""The modules for precisions in sampling and training, dynamic evaluation, counts and
+whom to trust, attention, several networks that write together, and texts.
 """
 
 listeners: list[Callable[[str, bool], None]] = []

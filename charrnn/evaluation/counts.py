@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from charrnn.kernels.counting import NONE, Tree, count, foresee
 from charrnn.network.layer import Ids, Starts
 from charrnn.network.parameters import Floats
-from charrnn.text.documents import Positions
+from charrnn.text.documents import Positions, checked_starts
+from charrnn.text.vocab import checked_ids
 
 LENGTH = 12
 """Characters of the longest context."""
@@ -36,13 +37,16 @@ class Counts:
 
     def learn(self, ids: NDArray[np.integer], starts: Positions | None = None) -> None:
         """Count a text, ids (K,), or its last 4 million characters. starts: positions in it before
-        which contexts begin anew, int64, sorted.
+        which contexts begin anew, int64, sorted. `VocabError` for ids out of range.
         """
-        begins = np.zeros(len(ids), np.bool_)
-        begins[[] if starts is None else starts[starts < len(ids)]] = True
+        begins = np.zeros(min(len(ids), MOST), np.bool_)
+        if starts is not None:
+            places = checked_starts(starts, len(ids)) - (len(ids) - len(begins))
+            begins[places[(places >= 0) & (places < len(begins))]] = True
+        ids = checked_ids(ids[-MOST:], self._symbols)
         contexts = np.full(LENGTH + 1, NONE, np.int32)
         contexts[0] = 0
-        for first in range(max(0, len(ids) - MOST), len(ids), TOGETHER):
+        for first in range(0, len(ids), TOGETHER):
             part = np.s_[first : first + TOGETHER]
             text = ids[part].astype(np.int32)
             self._make_room(len(text))

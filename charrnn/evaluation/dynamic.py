@@ -38,8 +38,8 @@ from charrnn.evaluation.evaluate import (
     read_by_each,
     using,
 )
-from charrnn.evaluation.jury import SPEEDS, Jury
 from charrnn.evaluation.learning import Reader, read, streams_of
+from charrnn.evaluation.predictors import SPEEDS, Predictors
 from charrnn.network.arithmetic import check_precision, rounded_precision
 from charrnn.network.model import Models
 from charrnn.network.parameters import Parameters
@@ -86,7 +86,7 @@ def evaluate_dynamic(
         p(u) ~ q(u)^b prod_n p_ns(u)^((1 - b) w_n),   b in 0, 0.1, 0.2, 0.3, 0.5
 
     where a model that lacks a symbol leaves it to the others. The probability of a character is a
-    mean of the predictors' with weights by their past losses (`kernels.adapting.trust`).
+    mean of the predictors' with weights by their past losses (`kernels.trusting`).
 
     before: the ids of the text that the models were trained on, whose last 4 million characters are
         counted first, and the positions of its documents as in `starts`, or None.
@@ -114,11 +114,11 @@ def evaluate_dynamic(
     (ids,), starts = preceded([ids], starts, openings[:1])
     if progress is not None:
         progress(0, targets)
-    jury = Jury(model, streams_of(config, targets), before if counting else None, counting)
+    predictors = Predictors(model, streams_of(config, targets), counting, before)
     losses = np.empty(targets, np.float32)
     with using(workers) as threads:
         for readers in read(makers, threads, progress):
-            places, found = jury.losses(readers, ids, threads)
+            places, found = predictors.losses(readers, ids, threads)
             losses[places] = found
     return mixed([losses])
 

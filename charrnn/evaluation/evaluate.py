@@ -35,8 +35,6 @@ PART = 1024
 product: with 4,096, short texts took twice as long.
 """
 STREAMS, STEPS = 32, 64
-LASTING, AT_A_TIME = 0.98, 512
-"""How much of a past loss counts one character later, and the characters of one call of NumPy."""
 
 Progress = Callable[[int, int], None]
 """Called with the amount of work done and the total."""
@@ -248,23 +246,6 @@ def mixed(
             logs[is_absent] = -np.inf
         mean = -reduce(np.logaddexp, logs).astype(np.float32)
     return Evaluation(float(mean.mean(dtype=np.float64)), len(mean), mean)
-
-
-def by_past_losses(losses: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The loss of each character, float32 (K,), by the mixture of predictors with these losses
-    (C, K), each with the weight of its past losses.
-    """
-    result = np.empty(losses.shape[1], np.float32)
-    past = np.zeros((len(losses), 1))
-    for start in range(0, losses.shape[1], AT_A_TIME):
-        own = losses[:, start : start + AT_A_TIME]
-        growth = LASTING ** -np.arange(own.shape[1] + 1.0)
-        sums = np.cumsum(np.concatenate([past, own * growth[1:]], axis=1), axis=1) / growth
-        past = sums[:, -1:]
-        logs = -(sums[:, :-1] - sums[:, :-1].min(axis=0))
-        logs -= np.log(np.exp(logs).sum(axis=0))
-        result[start : start + AT_A_TIME] = -np.log(np.exp(logs - own).sum(axis=0))
-    return result
 
 
 def members_of(model: Models | Mixture) -> Sequence[Model]:

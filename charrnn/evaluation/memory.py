@@ -11,12 +11,9 @@ characters, and which character came after each:
 over the `size` positions i before t; k is the output minus the mean of those before, scaled to
 length 1. So a character is likely that came before in a place that looked alike to the network, and
 the more places there are, the more their word counts. (In the paper the share is a constant, which
-gained two thirds as much.) c is not a constant either: p is the mean for several c, and each has
-a weight by its past losses, of which the last fifty characters count most,
-
-    weight_c(t) ~ exp(-sum over i < t of 0.98^(t-1-i) loss_c(i))
-
-so where the memory is of no use, it soon has no say (c = infinity is one of them).
+gained two thirds as much.) c is not a constant either: p is a mean for several c with weights by
+their past losses (`kernels.trusting`), so where the memory is of no use, it soon has no say (c =
+infinity is one of them).
 """
 
 import math
@@ -33,13 +30,14 @@ from charrnn.errors import CorpusError
 from charrnn.evaluation.evaluate import (
     Evaluation,
     Progress,
-    by_past_losses,
     checked_text,
     evaluate,
     members_of,
     mixed,
+    preceded,
     using,
 )
+from charrnn.evaluation.trust import Trust
 from charrnn.evaluation.walk import Block
 from charrnn.network.arithmetic import FLOAT32
 from charrnn.network.model import Models
@@ -122,7 +120,9 @@ def evaluate_with_memory(
             threads.run(compare, jobs[first : first + BETWEEN])
             if progress is not None:
                 progress(targets + jobs[: first + BETWEEN][-1][1], 2 * targets)
-    return mixed([by_past_losses(losses)])
+    symbols = len(model.vocab) if isinstance(model, Mixture) else members[0].config.vocab_size
+    (text,), _ = preceded([ids], None, openings[:1])
+    return mixed([Trust(symbols, np.zeros(len(CAUTIONS))).mixed(losses, text[:-1])])
 
 
 class _Memory:

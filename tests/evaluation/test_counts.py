@@ -10,7 +10,7 @@ import pytest
 from charrnn.evaluation import counts
 from charrnn.evaluation.counts import DISCOUNTS, LENGTH, Counts
 
-V = 5
+V, SIZE = 5, 400
 Passage = tuple[int, ...]
 
 
@@ -63,8 +63,8 @@ def test_they_follow_the_equations(
     streams: int, has_documents: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(counts, "TOGETHER", 100)  # so that the tree has to grow
-    before, ids = text(0, 60), text(1, 40)
-    starts = np.array([0, 7, 250], np.int64) if has_documents else None
+    before, ids = text(0, 60)[:SIZE], text(1, 40)
+    starts = np.array([-1, 0, 7, 250, SIZE], np.int64) if has_documents else None
     found, table = Counts(V, streams), Table()
     found.learn(before, starts)
     read: list[int] = []

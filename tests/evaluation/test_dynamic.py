@@ -12,7 +12,7 @@ from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config.settings import CorpusConfig, DynamicConfig
 from charrnn.errors import ConfigError, CorpusError, DivergenceError, VocabError
-from charrnn.evaluation import dynamic, jury, learning
+from charrnn.evaluation import dynamic, learning, predictors
 from charrnn.evaluation.counts import Counts
 from charrnn.evaluation.dynamic import adapt, evaluate_dynamic, with_precision
 from charrnn.evaluation.evaluate import evaluate
@@ -25,6 +25,7 @@ from charrnn.text.vocab import Vocab
 from tests.reference import cells as reference
 from tests.reference.optimizers import global_norm
 from tests.reference.small import plain_model, small_corpus, small_run, trained
+from tests.reference.trust import by_trust
 
 V, H, L = 7, 6, 2
 IDS = np.random.default_rng(3).integers(V, size=83).astype(np.uint8)
@@ -47,7 +48,7 @@ def made() -> tuple[Model, reference.Parameters, reference.Parameters]:
 @pytest.fixture
 def one_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     """One copy learns, at the rate that is given."""
-    for module in (dynamic, jury):
+    for module in (dynamic, predictors):
         monkeypatch.setattr(module, "SPEEDS", (1.0,))
 
 
@@ -103,26 +104,12 @@ def test_it_is_what_the_paper_says(
         )
 
 
-def by_trust(losses: np.ndarray, before: np.ndarray, shares: list[float]) -> np.ndarray:
-    """The mixture of predictors with these losses (C, K) and shares of counts, by the equation, in
-    float64.
-    """
-    past, after, found = 10 * np.array(shares), np.zeros((V, len(losses))), []
-    for each, x in zip(losses.T, before, strict=True):
-        weights = np.exp(-0.7 * past - 0.1 * after[x])
-        found.append(-np.log(weights @ np.exp(-each) / weights.sum()))
-        past, after[x] = 0.97 * past + each, 0.999 * after[x] + each
-    return np.array(found)
-
-
 def test_the_copy_that_predicted_better_has_more_to_say() -> None:
     """A slow and a fast copy, weighted by their past losses."""
     model, _, _ = made()
     slow, fast = exact(0.02, 0.005, 8, None), exact(0.08, 0.02, 8, None)
     found = evaluate_dynamic(model, IDS, DynamicConfig(0.04, 0.01, 8), counting=False).losses
-    np.testing.assert_allclose(
-        found, by_trust(np.stack([slow, fast]), IDS[:-1], [0.0, 0.0]), atol=3e-4
-    )
+    np.testing.assert_allclose(found, by_trust(np.stack([slow, fast]), IDS[:-1]), atol=3e-4)
     assert np.abs(slow - fast).max() > 0.05, "or it would not matter who has more to say"
 
 
@@ -144,7 +131,7 @@ def test_counts_have_their_shares() -> None:
     for share in shares:
         z = (1 - share) * np.mean(logs, axis=0) + share * counted
         losses.append(np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), y[:, 0]])
-    expected = by_trust(np.stack(losses * 2), x[:, 0], shares * 2)
+    expected = by_trust(np.stack(losses * 2), x[:, 0], 10 * np.array(shares * 2))
     found = evaluate_dynamic([model, other], IDS, still, before=(before, None)).losses
     np.testing.assert_allclose(found, expected, atol=2e-5)
     assert np.abs(losses[0] - losses[-1]).max() > 0.5, "the counts say something else"
@@ -403,6 +390,10 @@ def test_what_cannot_be_evaluated() -> None:
     model, _, _ = made()
     with pytest.raises(CorpusError, match="at least 2"):
         evaluate_dynamic(model, IDS[:1])
+    with pytest.raises(VocabError, match="7"):
+        evaluate_dynamic(model, IDS, before=(np.array([1, 7]), None))
+    with pytest.raises(ConfigError, match="starts"):
+        evaluate_dynamic(model, IDS, before=(IDS, np.array([0.5])))
     with pytest.raises(ConfigError, match=r"dynamic.segment"):
         DynamicConfig(dynamic_segment=0)
     wild = Model(model.config)

@@ -24,6 +24,7 @@ from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
 from charrnn.text.vocab import Vocab
 from tests.reference.small import plain_model, small_corpus, small_run, trained
+from tests.reference.trust import by_trust
 
 SYMBOLS = 7
 VOCAB = Vocab(tuple("abcdefg"))
@@ -41,18 +42,15 @@ def drawn(count: int, seed: int = 0) -> np.ndarray:
 def by_the_equation(models: Sequence[Model], ids: np.ndarray, config: MemoryConfig) -> np.ndarray:
     """One character after the other, in float64."""
     read = [read_once(model, ids) for model in models]
-    losses, past = [], np.zeros(len(memory.CAUTIONS))
+    losses = []
     for t in range(len(ids) - 1):
         sums = np.mean([alike_at(t, outputs, ids, config) for _, outputs in read], axis=0)
         root = np.sqrt(sums[1])
         share = root / (root + memory.CAUTIONS)
         known = sums[0] / sums[1] if t else 0.0
         own = np.mean([p[t] for p, _ in read])
-        each = -np.log((1 - share) * own + share * known)
-        weights = np.exp(past.min() - past)
-        losses.append(-np.log(weights @ np.exp(-each) / weights.sum()))
-        past = 0.98 * past + each
-    return np.array(losses)
+        losses.append(-np.log((1 - share) * own + share * known))
+    return by_trust(np.array(losses).T, ids[:-1])
 
 
 def read_once(model: Model, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.evaluation.evaluate import members_of
 from charrnn.evaluation.learning import Reader, Segment
-from charrnn.kernels.adapting import trust
+from charrnn.evaluation.trust import Trust
 from charrnn.network.model import Models
 from charrnn.network.parameters import Floats
 from charrnn.runtime.threads import Workers
@@ -25,15 +25,15 @@ LEAST = np.float32(1e-37)
 """A probability below this is taken for this one."""
 
 
-class Jury:
+class Predictors:
     """What all predictors together say of one segment after another."""
 
     def __init__(
         self,
         model: Models | Mixture,
         streams: int,
-        before: tuple[NDArray[Any], Positions | None] | None,
         counting: bool,
+        before: tuple[NDArray[Any], Positions | None] | None,
     ) -> None:
         if isinstance(model, Mixture):
             self._weights: Sequence[float] = model.weights
@@ -54,8 +54,8 @@ class Jury:
             if before is not None:
                 self._counts.learn(*before)
         behind = DOUBT * np.tile(self._shares, len(SPEEDS))
-        self._past = np.tile(behind, (streams, 1))
-        self._past_after = np.zeros((streams, self._symbols, len(behind)))
+        # no part may depend on how another ends, since that one has learned from its beginning
+        self._trust = [Trust(self._symbols, behind) for _ in range(streams)]
 
     def losses(
         self, readers: Sequence[Reader], ids: NDArray[Any], workers: Workers
@@ -65,7 +65,7 @@ class Jury:
         """
         segments, first = readers[0].segments, readers[0].segments[0].first
         places = np.concatenate([segment.block.places for segment in segments])[:, first:]
-        x, y = ids[places].astype(np.int32), ids[places + 1].astype(np.int64)
+        x, y = ids[places], ids[places + 1].astype(np.int64)
         counted = self._counted(segments, ids)
         losses = np.empty((len(SPEEDS), len(self._shares), *y.shape))
 
@@ -79,13 +79,10 @@ class Jury:
                 own -= np.take_along_axis(logs, y[..., None], axis=2)[..., 0]
 
         workers.run(judge, [(k,) for k in range(len(SPEEDS))])
-        result, mean = np.empty(y.shape, np.float32), np.empty(len(y))
+        result = np.empty(y.shape, np.float32)
         for n in range(y.shape[1]):
-            # no part may depend on how another ends, since that one has learned from its beginning
-            own = np.ascontiguousarray(losses[..., n].reshape(-1, len(y)))
-            past = self._past[first + n], self._past_after[first + n]
-            trust(own, np.ascontiguousarray(x[:, n]), *past, np.empty(len(own)), mean)
-            result[:, n] = mean
+            own = losses[..., n].reshape(-1, len(y))
+            result[:, n] = self._trust[first + n].mixed(own, x[:, n])
         return places, result
 
     def _said(self, readers: Sequence[Reader]) -> Floats:
