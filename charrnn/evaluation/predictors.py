@@ -10,6 +10,7 @@ from charrnn.checkpoint.mixture import Mixture
 from charrnn.evaluation.evaluate import members_of
 from charrnn.evaluation.learning import Reader, Segment
 from charrnn.evaluation.trust import Trust
+from charrnn.evaluation.walk import Block
 from charrnn.network.model import Models
 from charrnn.network.parameters import Floats
 from charrnn.runtime.threads import Workers
@@ -63,55 +64,60 @@ class Predictors:
         """Where the characters stand that the readers have just read, and their losses, both
         (T, N), of the streams that count. readers: each network's in turn. ids: of the whole text.
         """
-        segments, first = readers[0].segments, readers[0].segments[0].first
-        places = np.concatenate([segment.block.places for segment in segments])[:, first:]
+        segments = list(zip(*(reader.segments for reader in readers), strict=True))
+        blocks, first = [each[0].block for each in segments], segments[0][0].first
+        places = np.concatenate([block.places for block in blocks])[:, first:]
         x, y = ids[places], ids[places + 1].astype(np.int64)
-        counted = self._counted(segments, ids)
+        # segment by segment, as the networks learn: part 1 may not know what part 0 reads later
+        counted = [self._counted(block, first, ids) for block in blocks]
         losses = np.empty((len(SPEEDS), len(self._shares), *y.shape))
 
-        def judge(k: int) -> None:
-            said = self._said(readers[k :: len(SPEEDS)])
-            for share, own in zip(self._shares, losses[k], strict=True):
-                logs = said if counted is None else (1 - share) * said + share * counted
-                largest = logs.max(axis=2)
-                total = np.exp(logs - largest[..., None]).sum(axis=2, dtype=np.float64)
-                own[:] = largest + np.log(total)
-                own -= np.take_along_axis(logs, y[..., None], axis=2)[..., 0]
+        def judge(k: int, n: int, begin: int) -> None:
+            own = np.s_[begin : begin + len(blocks[n].x)]
+            said = self._said(segments[n][k :: len(SPEEDS)])
+            losses[k, :, own] = self._mixed(said, counted[n], y[own])
 
-        workers.run(judge, [(k,) for k in range(len(SPEEDS))])
+        begins = np.cumsum([0, *(len(block.x) for block in blocks)]).tolist()
+        jobs = [(k, n, begins[n]) for k in range(len(SPEEDS)) for n in range(len(blocks))]
+        workers.run(judge, jobs)
         result = np.empty(y.shape, np.float32)
         for n in range(y.shape[1]):
             own = losses[..., n].reshape(-1, len(y))
             result[:, n] = self._trust[first + n].mixed(own, x[:, n])
         return places, result
 
-    def _said(self, readers: Sequence[Reader]) -> Floats:
+    def _said(self, segments: Sequence[Segment]) -> Floats:
         """The logarithm of what the networks at one speed say, up to a constant: (T, N, V)."""
-        said = None
-        for weight, own, reader in zip(self._weights, self._ids, readers, strict=True):
-            parts = []
-            for block, first, losses, p in reader.segments:
-                assert p is not None
-                logs = np.log(np.maximum(p[:, first:], LEAST))
-                y = block.y[:, first:, None].astype(np.int64)
-                np.put_along_axis(logs, y, -losses[:, first:, None], axis=2)
-                parts.append(logs)
-            logs = np.concatenate(parts)
-            if said is None:
-                said = np.zeros((*logs.shape[:2], self._symbols), np.float32)
-            said[..., own] += np.float32(weight) * logs
-        assert said is not None
+        (steps, streams), first = segments[0].losses.shape, segments[0].first
+        said = np.zeros((steps, streams - first, self._symbols), np.float32)
+        for weight, own, segment in zip(self._weights, self._ids, segments, strict=True):
+            assert segment.p is not None
+            logs = np.log(np.maximum(segment.p[:, first:], LEAST))
+            y = segment.block.y[:, first:, None].astype(np.int64)
+            np.put_along_axis(logs, y, -segment.losses[:, first:, None], axis=2)
+            logs *= np.float32(weight)
+            said[..., own] += logs
         said /= self._heard
         return said
 
-    def _counted(self, segments: Sequence[Segment], ids: NDArray[Any]) -> Floats | None:
+    def _counted(self, block: Block, first: int, ids: NDArray[Any]) -> Floats | None:
         """The logarithm of what the counts say, (T, N, V)."""
         if self._counts is None:
             return None
-        parts = []
-        for block, first, *_ in segments:
-            # segment by segment, as the networks learn: part 1 may not know what part 0 reads later
-            x, y = (ids[block.places + k].astype(np.int32) for k in (0, 1))
-            parts.append(self._counts.foresee(x, y, block.starts, first)[:, first:])
-        logs: Floats = np.log(np.concatenate(parts))
+        x, y = (ids[block.places + k].astype(np.int32) for k in (0, 1))
+        logs: Floats = np.log(self._counts.foresee(x, y, block.starts, first)[:, first:])
         return logs
+
+    def _mixed(
+        self, said: Floats, counted: Floats | None, y: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """The losses of y (T, N) for each share of the counts, (shares, T, N)."""
+        losses = np.empty((len(self._shares), *y.shape))
+        ahead = 0 if counted is None else counted - said
+        for share, own in zip(self._shares, losses, strict=True):
+            logs = said + np.float32(share) * ahead
+            logs -= logs.max(axis=2, keepdims=True)
+            own[:] = -np.take_along_axis(logs, y[..., None], axis=2)[..., 0]
+            np.exp(logs, out=logs)
+            own += np.log(logs.sum(axis=2, dtype=np.float64))
+        return losses
