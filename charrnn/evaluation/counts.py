@@ -19,10 +19,16 @@ READ = np.float32(1.5)
 """How often a character is counted that was foreseen, while one that was only learned counts once:
 what was said in this text is likelier to be said again.
 """
+MOST_NODES = LENGTH + 2
+"""Nodes that a character may need."""
 MOST = 4_000_000
 """Characters that are learned of a text, its last ones: about half a gigabyte."""
 TOGETHER = 1 << 16
 """Characters learned at a time."""
+LARGEST = 100_000_000
+"""Nodes of the largest tree, 2 GB. After some ten million characters counts begin anew."""
+USUAL = 7
+"""Nodes per character of most texts, for which there is room from the start."""
 
 
 class Counts:
@@ -46,10 +52,11 @@ class Counts:
         ids = checked_ids(ids[-MOST:], self._symbols)
         contexts = np.full(LENGTH + 1, NONE, np.int32)
         contexts[0] = 0
+        self._make_room(USUAL * len(ids))
         for first in range(0, len(ids), TOGETHER):
             part = np.s_[first : first + TOGETHER]
             text = ids[part].astype(np.int32)
-            self._make_room(len(text))
+            self._make_room(MOST_NODES * len(text))
             count(self._tree, contexts, self._made, text, begins[part], np.float32(1))
 
     def foresee(self, x: Ids, y: Ids, starts: Starts | None, first: int = 0) -> Floats:
@@ -59,16 +66,19 @@ class Counts:
         x, y int32 (T, N), starts bool (T, N): as for `Network.evaluate`. first: streams before this
         one are left out.
         """
-        self._make_room(y.size)
+        self._make_room(MOST_NODES * y.size)
         p = np.zeros((*y.shape, self._symbols), np.float32)
         starts = np.zeros((0, y.shape[1]), np.bool_) if starts is None else starts
         text = self._tree, self._contexts, self._made, x, y, starts
         foresee(*text, DISCOUNTS, READ, p, first, y.shape[1])
         return p
 
-    def _make_room(self, characters: int) -> None:
-        """For the nodes that so many characters may need."""
-        needed = int(self._tree.used[0]) + (LENGTH + 2) * characters
+    def _make_room(self, nodes: int) -> None:
+        """For so many more nodes."""
+        needed = int(self._tree.used[0]) + nodes
+        if needed > LARGEST:
+            self._tree, needed = _resized(None, TOGETHER), 1 + nodes
+            self._contexts[:, 1:] = NONE
         if needed > len(self._tree.count):
             self._tree = _resized(self._tree, max(needed, len(self._tree.count) * 3 // 2))
 

@@ -122,6 +122,21 @@ def test_of_a_long_text_the_end_is_learned(monkeypatch: pytest.MonkeyPatch) -> N
     np.testing.assert_array_equal(p, other.foresee(x, y, None))
 
 
+def test_a_tree_that_is_too_large_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counts, "LARGEST", 1_000)
+    x, y = columns(text(5, 30), 1)
+    found, new = Counts(V), Counts(V)
+    p = []
+    for a in range(0, len(x), 16):
+        if int(found._tree.used[0]) + counts.MOST_NODES * len(x[a : a + 16]) > 1_000:
+            new = Counts(V)
+        block = x[a : a + 16], y[a : a + 16], None
+        p.append(found.foresee(*block))
+        np.testing.assert_array_equal(p[-1], new.foresee(*block))
+    np.testing.assert_allclose(np.concatenate(p).sum(axis=2), 1, atol=1e-5)
+    assert int(found._tree.used[0]) < 1_000 < LENGTH * len(x)
+
+
 def test_many_symbols() -> None:
     """More than a byte holds."""
     ids = np.random.default_rng(6).integers(1_000, size=400).astype(np.uint16)
