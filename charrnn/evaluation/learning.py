@@ -60,8 +60,8 @@ def streams_of(config: DynamicConfig, targets: int) -> int:
 def read(
     makers: Sequence[Callable[[Workers], Reader]], workers: Workers, progress: Progress | None
 ) -> Iterator[list[Reader]]:
-    """Let readers of one text read it side by side; they are yielded after every thousand characters
-    or so. Each has a thread: the steps of one stream cannot be divided well.
+    """Let readers of one text read it side by side; they are yielded after every thousand
+    characters or so. Each has a thread: the steps of one stream cannot be divided well.
     """
     inside = workers if len(makers) == 1 else Workers(1)
     readers = [make(inside) for make in makers]
