@@ -74,7 +74,7 @@ class Counts:
         return p
 
     def _make_room(self, nodes: int) -> None:
-        """For so many more nodes."""
+        """Make room for this many more nodes."""
         needed = int(self._tree.used[0]) + nodes
         if needed > LARGEST:
             self._tree, needed = _resized(None, TOGETHER), 1 + nodes
@@ -84,7 +84,7 @@ class Counts:
 
 
 def _resized(tree: Tree | None, nodes: int) -> Tree:
-    """A tree with room for so many nodes, and with those of another."""
+    """A tree with room for this many nodes, holding those of another."""
     symbol, child, other = (np.empty(nodes, np.int32) for _ in range(3))
     sums, totals = (np.empty(nodes, np.float32) for _ in range(2))
     made = Tree(symbol, child, other, sums, totals, np.ones(1, np.int64))

@@ -358,7 +358,7 @@ class Network:
             self.attention.forward(batch, a, b, goes_back, first)
             return
         cross_entropy(self.logits, batch.y, self.losses, V, scale, smoothing, steps, a, b)
-        if self.distributions.size:  # but for the own symbol, which `probabilities` has by its loss
+        if self.distributions.size:  # y's own entry: see `probabilities`
             np.divide(self.logits[:steps, a:b], scale, out=self.distributions[:steps, a:b])
         self.logits[:first, a:b] = 0
 
