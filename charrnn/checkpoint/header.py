@@ -22,7 +22,7 @@ FORMAT_VERSION = 4
 KEY = "charrnn"
 MOST = 10**15
 """Upper limit of every count in a checkpoint."""
-SINCE: dict[str, Any] = {"attention": 0}
+SINCE: dict[str, Any] = {"attention": 0, "mogrifier": 0}
 """What settings were that the metadata of an older file lacks."""
 
 Metadata = dict[str, Any]

@@ -29,7 +29,7 @@ OWN_NAMES = {
 
 def torch_module(config: ModelConfig) -> str | None:
     """The module of torch.nn that computes a network's recurrent layers, or None."""
-    differs = config.layer_norm or config.residual or config.skip
+    differs = config.layer_norm or config.residual or config.skip or config.mogrifier
     if differs or config.zoneout_h or config.zoneout_c:  # zoneout acts in evaluation too
         return None
     return TORCH_MODULES.get((config.cell, config.activation))

@@ -80,6 +80,13 @@ class ModelConfig(Settings):
     embedding: int = network(
         64, "Size of the learned character embeddings; 0: one-hot characters.", 0, 16384
     )
+    mogrifier: int = network(
+        None,
+        "Rounds in which the characters' embeddings and the lowest layer's state scale each other "
+        "before each step (cell lstm; default: by the recipe); 0: none.",
+        0,
+        16,
+    )
     skip: bool = network(
         False, "Feed the outputs of all layers to the decoder, not only the last layer's."
     )
@@ -152,15 +159,26 @@ class ModelConfig(Settings):
                 f"`attention` must be a multiple of 16, not {self.attention}; "
                 f"{-(-self.attention // 16) * 16} is the next one"
             )
+        if self.mogrifier and not self.may_mogrify:
+            raise ConfigError(
+                f"`mogrifier` {self.mogrifier} needs `cell` lstm and an `embedding`; leave it out"
+            )
+
+    @property
+    def may_mogrify(self) -> bool:
+        """True if `mogrifier` may have rounds."""
+        return self.cell == "lstm" and self.embedding > 0
 
     def resolved(self) -> Self:
-        """The settings with every default that needs no text: no dropout, no attention, and layer
-        normalization for cells with a cell state. `ConfigError` without `hidden`.
+        """The settings with every default that needs no text: no dropout, no attention, no rounds
+        of the Mogrifier, and layer normalization for cells with a cell state. `ConfigError`
+        without `hidden`.
         """
         if self.hidden is None:
             raise ConfigError("`hidden` is missing: set the units per layer")
         layer_norm = self.cell in MEMORY
-        return self.filled(layer_norm=layer_norm, attention=0, dropout=0.0, input_dropout=0.0)
+        none = {"attention": 0, "mogrifier": 0, "dropout": 0.0, "input_dropout": 0.0}
+        return self.filled(layer_norm=layer_norm, **none)
 
 
 @dataclass(frozen=True, repr=False)

@@ -4,7 +4,8 @@ A cell is a few compiled functions, passed as addresses (see `calling`): each lo
 not once for each cell, and stays in the cache. So is the matrix product: linking it into every
 caller would cost seconds.
 
-A step of any cell goes through the same stations, of which most cells skip the second and third:
+A step of any cell goes through the same stations, of which most cells skip the second and third,
+after the rounds of `mogrifying`, if the layer has any:
 
     z += h' W_h                      the recurrent product, into columns first:middle of z
     prepare                          q from z and h', as the GRU's r * h'
@@ -26,8 +27,9 @@ from charrnn.compiler.calling import caller
 from charrnn.compiler.compiling import inline, kernel
 from charrnn.compiler.lanes import fma
 from charrnn.compiler.pointwise import ZERO
-from charrnn.compiler.rows import copy_row, fill_row, rows
+from charrnn.compiler.rows import add_row, copy_row, fill_row, rows
 from charrnn.compiler.simd import address
+from charrnn.kernels.mogrifying import ROUNDS, mogrify, mogrify_back
 from charrnn.kernels.product import PRODUCT, VECTOR
 
 PLANE = float32[:, ::1]
@@ -192,11 +194,11 @@ def carry_back(t, dh, dc_before, dc, base, keep_h, keep_c, starts, start, stop):
 
 
 @kernel( void( intp, intp, intp, PLANE, VECTOR, VECTOR, int64, CUBE, CUBE, CUBE, CUBE, PORTS,
-        int64, VECTOR, VECTOR, BORDERS, CUBE, CUBE, PLANE, IDS, CUBE, CUBE, STARTS, int64, int64,
-        int64, ) )  # fmt: skip
+        int64, VECTOR, VECTOR, BORDERS, CUBE, CUBE, PLANE, VECTOR, CUBE, CUBE, ROUNDS, IDS, CUBE,
+        CUBE, STARTS, int64, int64, int64, ) )  # fmt: skip
 def forward_layer(product, prepare, step, table, up, bias, columns, z, h, c, q, ports,
-                  activation, over, second, borders, keep_h, keep_c, factor, ids, x, copied, starts,
-                  steps, start, stop):  # fmt: skip
+                  activation, over, second, borders, keep_h, keep_c, factor, mogrifier, last_x,
+                  last_h, rounds, ids, x, copied, starts, steps, start, stop):  # fmt: skip
     """Streams start:stop of one layer over `steps` steps.
 
     product, prepare, step: addresses of kernels
@@ -209,28 +211,35 @@ def forward_layer(product, prepare, step, table, up, bias, columns, z, h, c, q, 
     ports: see `Ports`
     over, second: W_h (H, middle - first) and W_q (H, last - middle), packed
     borders: first, middle, last
+    mogrifier, rounds: see `mogrify`; no rounds for most layers
+    last_x (T, N, D), last_h (T, N, H): what the rounds leave of x and h'
     keep_h, keep_c, copied, starts: see `carry`
     """
     N, H, Z = h.shape[1], h.shape[2], z.shape[2]
     first, middle, last = borders[0], borders[1], borders[2]
     fed = max(1, FED // ((stop - start) * Z))
     for t in range(steps):
-        if t % fed == 0:
+        row = t * N + start
+        read = address(h, row * H)
+        if rounds.shape[0] > 0:
+            mogrify(product, mogrifier, rounds, row, stop - start)
+            project(product, up, bias, columns, z, last_x, t, t + 1, start, stop)
+            read = address(last_h, row * H)
+        elif t % fed == 0:
             end = min(t + fed, steps)
             if x.shape[0] > 0:
                 project(product, up, bias, columns, z, x, t, end, start, stop)
             else:
                 look_up(table, bias, ids, factor, z, t, end, start, stop)
-        at = (t * N + start) * Z
+        at = row * Z
         to = address(z, at + first)
-        a = address(h, (t * N + start) * H)
         call_product(
-            product, (a, H, 0, over, to, Z, 0, to, Z, 0, 1, stop - start, H, middle - first)
+            product, (read, H, 0, over, to, Z, 0, to, Z, 0, 1, stop - start, H, middle - first)
         )
         if last > middle:
             call_prepare(prepare, (z[t], h[t], q[t], start, stop))
             to = address(z, at + middle)
-            a = address(q, (t * N + start) * H)
+            a = address(q, row * H)
             call_product(
                 product, (a, H, 0, second, to, Z, 0, to, Z, 0, 1, stop - start, H, last - middle)
             )
@@ -240,17 +249,21 @@ def forward_layer(product, prepare, step, table, up, bias, columns, z, h, c, q, 
 
 
 @kernel( void( intp, intp, intp, CUBE, CUBE, CUBE, int64, VECTOR, VECTOR, BORDERS, CUBE, CUBE,
-        CUBE, CUBE, PLANE, PORTS_BACK, CUBE, STARTS, int64, int64, int64, ) )  # fmt: skip
+        VECTOR, VECTOR, int64, CUBE, ROUNDS, CUBE, CUBE, CUBE, PLANE, PORTS_BACK, CUBE, STARTS,
+        int64, int64, int64, ) )  # fmt: skip
 def backward_layer(product, prepare_back, step_back, z, h, c, activation, over, second, borders,
-                   keep_h, keep_c, dh, dc, dq, ports, base, starts, steps, start,
-                   stop):  # fmt: skip
+                   keep_h, keep_c, down, mogrifier, columns, d_h, rounds, d_x, dh, dc, dq, ports,
+                   base, starts, steps, start, stop):  # fmt: skip
     """Backward pass of `forward_layer`.
 
     z: the gates, then dz
     over, second: the transposes of W_h and W_q, packed
     dh (T + 1, N, H): rows 1 to T contain the derivative of the outputs h, to which that through
-    time is added; row 0 is written, and lacks the last product dc (2, N, H), dq (N, H): scratch; dq
-    is empty without a second product
+    time is added; row 0 is written, and lacks the last product, unless there are rounds
+    dc (2, N, H), dq (N, H): scratch; dq is empty without a second product
+    down, columns: the transpose of W_x, packed, and its depth; read only if there are rounds
+    mogrifier, rounds: see `mogrify_back`
+    d_x (T, N, D): the derivative of x, written if there are rounds; d_h (T, N, H): scratch then
     ports: see `PortsBack`
     base: see `carry_back`
     """
@@ -261,7 +274,8 @@ def backward_layer(product, prepare_back, step_back, z, h, c, activation, over, 
         fill_row(dh[0, n], ZERO)
         fill_row(dc[steps % 2, n], ZERO)
     for t in range(steps - 1, -1, -1):
-        at = (t * N + start) * Z
+        row = t * N + start
+        at = row * Z
         before, after = dc[t % 2], dc[(t + 1) % 2]
         carry_back(t, dh, before, after, base, keep_h, keep_c, starts, start, stop)
         now = PortsBack(ports.m_below[t], ports.p, ports.dy[t], ports.dm[t], ports.dm_below[t])
@@ -273,6 +287,15 @@ def backward_layer(product, prepare_back, step_back, z, h, c, activation, over, 
             a, to = address(z, at + middle), address(dq, start * H)
             call_product(product, (a, Z, 0, second, 0, 0, 0, to, H, 0, 1, rows, last - middle, H))
             call_prepare_back(prepare_back, (z[t], h[t], dq, dh[t], start, stop))
-        if t > 0:
-            a, to = address(z, at + first), address(dh, (t * N + start) * H)
+        if rounds.shape[0] > 0:
+            D = d_x.shape[2]
+            a, to = address(z, at), address(d_x, row * D)
+            call_product(product, (a, Z, 0, down, 0, 0, 0, to, D, 0, 1, rows, columns, D))
+            a, to = address(z, at + first), address(d_h, row * H)
+            call_product(product, (a, Z, 0, over, 0, 0, 0, to, H, 0, 1, rows, middle - first, H))
+            mogrify_back(product, mogrifier, rounds, row, rows)
+            for n in range(start, stop):
+                add_row(dh[t, n], d_h[t, n])
+        elif t > 0:
+            a, to = address(z, at + first), address(dh, row * H)
             call_product(product, (a, Z, 0, over, to, H, 0, to, H, 0, 1, rows, middle - first, H))

@@ -20,6 +20,7 @@ from charrnn.kernels import layers
 from charrnn.kernels.recurrent import Ports, PortsBack, backward_layer, forward_layer
 from charrnn.network.cells import cell_named
 from charrnn.network.model import Model, Panels, State
+from charrnn.network.mogrifier import Mogrifier
 from charrnn.network.parameters import EMPTY, NOTHING, Floats, Parameters, Shapes, aligned
 from charrnn.runtime.threads import ranges
 
@@ -89,6 +90,7 @@ class Layer:
     ) -> None:
         self.model, self.panels, self.index, self.shape = model, panels, index, shape
         self.config, self.cell, self.below = model.config, model.cell, below
+        self._factor = factor
         shapes = self.shapes(model.config, shape, training, index)
         lent = {"z": below.z, "c": below.c} if shares and below is not None else {}
         arrays: list[Floats] = [
@@ -100,6 +102,8 @@ class Layer:
         self.normal_units = model.config.hidden if model.config.layer_norm else 0
         self.columns = len(self.cell.input_gates) * model.width
         m_below = memory if below is None else below.m
+        rounds = 0 if index else model.config.mogrifier or 0
+        self.mogrifier = Mogrifier(model, panels, shape, training, self.h, rounds)
         self.ports = Ports(m_below=m_below, y=y, m=self.m, p=model.vectors(index))
         product, packed = panels.arithmetic.product_at, panels.layers[index]
         both = {
@@ -125,6 +129,10 @@ class Layer:
             over=packed.over.memory,
             second=packed.second.memory,
             factor=factor,
+            mogrifier=panels.forward,
+            last_x=self.mogrifier.last_x,
+            last_h=self.mogrifier.last_h,
+            rounds=self.mogrifier.forward,
             **both,
         )
         if training:
@@ -136,6 +144,11 @@ class Layer:
                 step_back=address_of(self.cell.step_back),
                 over=packed.over.memory,
                 second=packed.second.memory,
+                down=packed.up.memory,
+                mogrifier=panels.back,
+                columns=self.columns,
+                d_h=self.mogrifier.d_h,
+                rounds=self.mogrifier.backward,
                 **both,
             )
             self._project_down = bind(
@@ -207,6 +220,7 @@ class Layer:
                 ours[0, a:b][starts[0, a:b]] = 0
         self._draw_masks(batch, a, b)
         x = EMPTY if self.below is None else self.below.out
+        self.mogrifier.embed(batch.x, self._factor, steps, a, b)
         copied = self.copied if starts.size else EMPTY
         self._walk(ids=batch.x, x=x, copied=copied, starts=starts, steps=steps, start=a, stop=b)
         if self.out is not self.y:
@@ -257,7 +271,8 @@ class Layer:
             back.base[:steps, a:b] = dh[1 : steps + 1, a:b]
         m_below, p, dy = self.ports.m_below, self.ports.p, dy if cell.has_output else EMPTY
         ports = PortsBack(m_below, p, dy, dm=back.m, dm_below=back.m_below)
-        walk = partial(self._walk_back, dh=dh, dc=back.c, dq=back.q, ports=ports, base=back.base)
+        d_x = self.mogrifier.d_x
+        walk = partial(self._walk_back, d_x=d_x, dh=dh, dc=back.c, dq=back.q, ports=ports, base=back.base)
         walk(starts=starts, steps=steps, start=a, stop=b)
         if self.below is not None:
             down = back.down[1:]
@@ -276,14 +291,22 @@ class Layer:
         all of z.
         """
         dz, h, arithmetic = rows(self.z, steps), rows(self.h, steps), self.panels.arithmetic
+        x = rows(self.below.out, steps) if self.below is not None else NOTHING
+        factors = self.mogrifier.gradient_factors(steps)
+        if factors:
+            x, h = rows(self.mogrifier.last_x, steps), rows(self.mogrifier.last_h, steps)
+        for name, read, d in factors:
+            sums = aligned(d.shape[1])  # unused: there are no biases
+            product = arithmetic.input_gradients(read, d, g[name], sums)
+            products += by_columns(product, 0, d.shape[1], parts)
         first, middle, last = (int(border) for border in self.model.borders())
         for start, stop in pairwise(sorted({0, first, middle, self.columns, last})):
-            is_fed = self.below is not None and stop <= self.columns
+            is_fed = x.size > 0 and stop <= self.columns
             recurrent = rows(self.q, steps) if self.q.size and start >= middle else h
             product = bind(
                 arithmetic.weight_gradients,
                 product=arithmetic.packed_at,
-                x=rows(self.below.out, steps) if self.below is not None and is_fed else NOTHING,
+                x=x if is_fed else NOTHING,
                 h=recurrent if start >= first else NOTHING,
                 dz=dz,
                 dw_x=g[f"rnn.weight_ih_l{self.index}"],

@@ -40,6 +40,7 @@ from charrnn.network.parameters import (
     decoder_names,
     matrix_names,
     parameter_count,
+    round_names,
     shapes_of,
     tensors_of,
 )
@@ -275,9 +276,11 @@ class Panels:
 
     They are only valid for the products of `arithmetic`.
 
-    forward (K,): the packed weights of all layers
+    forward, back (K,): the packed weights of all layers
     layers, layers_back: one record per layer; those of the backward pass hold transposes
-    table (V, X): the first layer's product with each character, without the bias
+    rounds, rounds_back: the Mogrifier's, likewise
+    table (V, X): the first layer's product with each character, without the bias; with rounds,
+        which change the characters' embeddings before the product, it has no rows
     """
 
     def __reduce__(self) -> tuple[Callable[..., Panels], tuple[Any, ...]]:
@@ -286,9 +289,12 @@ class Panels:
     def __init__(self, model: Model, backward: bool, arithmetic: Arithmetic = FLOAT32) -> None:
         self.model, self.arithmetic = model, arithmetic
         shapes = self.shapes(model.config, backward, arithmetic.density)
-        self.forward = aligned(*shapes["forward"])
-        self.layers = self._placed(self.forward, transposed=False)
-        self.layers_back = self._placed(aligned(*shapes["back"]), transposed=True) * backward
+        self.forward, self.back = aligned(*shapes["forward"]), aligned(*shapes["back"])
+        self.layers, self.rounds = self._placed(self.forward, transposed=False)
+        self.layers_back: list[LayerPanels] = []
+        self.rounds_back: list[Packed] = []
+        if backward:
+            self.layers_back, self.rounds_back = self._placed(self.back, transposed=True)
         weight = model.parameters["rnn.weight_ih_l0"]
         self.table = aligned(*shapes["table"]) if model.config.embedding else weight
         self._first = aligned(*shapes["first"])
@@ -299,7 +305,7 @@ class Panels:
         shapes = shapes_of(config)
         size = sum(math.prod(shapes[name]) for name in matrix_names(config)) // density
         E, columns = shapes["rnn.weight_ih_l0"]
-        embeds = config.embedding > 0
+        embeds = has_table(config)
         return {
             "forward": (size,),
             "back": (size * backward,),
@@ -307,7 +313,9 @@ class Panels:
             "first": (E * columns * embeds,),
         }
 
-    def _placed(self, memory: Floats, transposed: bool) -> list[LayerPanels]:
+    def _placed(
+        self, memory: Floats, transposed: bool
+    ) -> tuple[list[LayerPanels], list[Packed]]:
         p, (first, middle, last), at = self.model.parameters, self.model.borders(), 0
 
         def place(matrix: Floats, first: int, count: int) -> Packed:
@@ -315,7 +323,7 @@ class Panels:
             start, at = at, at + len(matrix) * count // self.arithmetic.density
             return Packed(matrix, first, count, memory[start:at], transposed)
 
-        placed = []
+        placed, rounds = [], round_names(self.model.config)
         for layer, name in enumerate(decoder_names(self.model.config)):
             w_x, w_h = p[f"rnn.weight_ih_l{layer}"], p[f"rnn.weight_hh_l{layer}"]
             decoder = p[name or "decoder.weight"]
@@ -325,23 +333,23 @@ class Panels:
                 LayerPanels(
                     over=place(w_h, 0, middle - first),
                     second=place(w_h, middle - first, last - middle),
-                    up=place(w_x, 0, w_x.shape[1] if layer else 0),
+                    up=place(w_x, 0, w_x.shape[1] if layer or rounds else 0),
                     out=place(decoder, 0, decoder.shape[1] if name else 0),
                     attend=place(attention, 0, attention.shape[1]),
                 )
             )
-        return placed
+        return placed, [place(p[name], 0, p[name].shape[1]) for name in rounds]
 
     def refresh(self, workers: Workers) -> None:
         """Pack the parameters as they are now."""
         jobs = [
             job
-            for panels in (*self.layers, *self.layers_back)
+            for panels in (*self.layers, *self.layers_back, self.rounds, self.rounds_back)
             for piece in panels
             for job in piece.jobs(self.arithmetic, workers.threads)
         ]
         workers.run(operator.call, jobs)
-        if self.model.config.embedding:
+        if has_table(self.model.config):
             p = self.model.parameters
             weight, columns = p["rnn.weight_ih_l0"], self.table.shape[1]
             self.arithmetic.pack(weight, self._first, 0, columns, 0, columns)
@@ -357,6 +365,13 @@ class Panels:
             for job in piece.jobs(self.arithmetic, workers.threads, weight)
         ]
         workers.run(operator.call, jobs)
+
+
+def has_table(config: ModelConfig) -> bool:
+    """True if the products of the characters' embeddings with the first layer's W_x are made once
+    for all positions.
+    """
+    return config.embedding > 0 and not config.mogrifier
 
 
 def check_panels(panels: Panels, model: Model) -> None:

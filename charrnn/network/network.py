@@ -232,7 +232,9 @@ class Network:
         gradients, (first, middle, _) = State(self.model, N), self.model.borders()
         for layer, dh, dc in self._back_from_last(x, y, state):
             weight = self.model.recurrent[layer.index][:, : middle - first]
-            gradients.h[layer.index] = dh[0] + layer.z[0, :, first:middle] @ weight.T
+            gradients.h[layer.index] = dh[0]
+            if not layer.mogrifier.count:  # which needs the last product for the input's derivative
+                gradients.h[layer.index] += layer.z[0, :, first:middle] @ weight.T
             if self.model.cell.has_memory:
                 gradients.c[layer.index] = dc[0]
         return gradients
@@ -247,6 +249,8 @@ class Network:
         """
         for _ in self._back_from_last(x, y, state):
             pass
+        if self.model.config.mogrifier:
+            return self.layers[0].mogrifier.d_x[: len(x)].copy()
         weight = self.model.parameters["rnn.weight_ih_l0"]
         by_input: Floats = self.layers[0].z[: len(x), :, : weight.shape[1]] @ weight.T
         if not self.memory.size:

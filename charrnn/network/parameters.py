@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import cycle
 from types import MappingProxyType
 from typing import Any
 
@@ -157,6 +158,10 @@ def tensors_of(config: ModelConfig) -> tuple[Tensor, ...]:
         if len(cell.gates) > len(fed):
             own = tuple(recurrent.index(gate) for gate in cell.gates[len(fed) :])
             tensors.append(Tensor(f"rnn.bias_hh_l{layer}", H, 0, own, len(recurrent)))
+        if layer == 0:
+            # each reads the one and scales the other
+            sizes = zip(round_names(config), cycle([(E, H), (H, E)]), strict=False)
+            tensors += [Tensor(name, *size) for name, size in sizes]
         if cell.peepholes:
             tensors.append(Tensor(f"rnn.peephole_l{layer}", len(cell.peepholes), H, is_table=True))
     tensors += [Tensor(name, V, H) for name in decoder_names(config) if name is not None]
@@ -171,10 +176,16 @@ def shapes_of(config: ModelConfig) -> Shapes:
     return {tensor.name: tensor.shape for tensor in tensors_of(config)}
 
 
+def round_names(config: ModelConfig) -> list[str]:
+    """The matrices of the Mogrifier's rounds."""
+    return [f"rnn.mogrifier.weight_{index}" for index in range(1, (config.mogrifier or 0) + 1)]
+
+
 def matrix_names(config: ModelConfig) -> list[str]:
     """The weights that a network reads completely for every character."""
     recurrent = [f"rnn.weight_hh_l{layer}" for layer in range(config.layers)]
-    above = [f"rnn.weight_ih_l{layer}" for layer in range(1, config.layers)]
+    fed = range(0 if config.mogrifier else 1, config.layers)
+    above = [*(f"rnn.weight_ih_l{layer}" for layer in fed), *round_names(config)]
     out = [name for name in decoder_names(config) if name is not None]
     return [*recurrent, *above, *out, *["attention.weight"] * (config.attention > 0)]
 

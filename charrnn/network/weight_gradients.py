@@ -14,6 +14,7 @@ from charrnn.compiler.simd import padded
 from charrnn.kernels import layers
 from charrnn.network.embedding import EmbeddingGradients
 from charrnn.network.layer import Batch, Jobs, Layer, by_columns, rows
+from charrnn.network.model import has_table
 from charrnn.network.parameters import Floats, aligned, decoder_names
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class WeightGradients:
         self._attention = network.attention
         config, H = self._model.config, self._model.width
         self._embedding = None
-        if config.embedding:
+        if has_table(config):
             self._embedding = EmbeddingGradients(self._model, network.panels)
         size = max(layers.scratch_size(H, H), layers.scratch_size(padded(config.embedding)))
         self.scratch = [aligned(size) for _ in range(network.workers.threads)]
@@ -83,6 +84,8 @@ class WeightGradients:
             return products, sums
         table = g["rnn.weight_ih_l0"] if self._embedding is None else self._embedding.d_table
         looked_up = [(layer.z, table)]
+        if layer.mogrifier.count:
+            looked_up = [(layer.mogrifier.d_x, g["embedding.weight"])]
         if by_memory.size:
             looked_up.append((by_memory, g["rnn.memory.weight"]))
         for dz, d_table in looked_up:

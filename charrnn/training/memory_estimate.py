@@ -7,7 +7,8 @@ from charrnn.network.arithmetic import DENSITY
 from charrnn.network.attention import Attention
 from charrnn.network.embedding import EmbeddingGradients
 from charrnn.network.layer import Backward, Layer
-from charrnn.network.model import Panels, State
+from charrnn.network.model import Panels, State, has_table
+from charrnn.network.mogrifier import Mogrifier
 from charrnn.network.network import Network
 from charrnn.network.parameters import shapes_of
 from charrnn.optim.optimizers import OPTIMIZERS
@@ -40,7 +41,8 @@ def memory_estimate(
         Backward.shapes(model, shape, has_starts),
         Network.shapes(model, shape),
         Network.training_shapes(model),
-        EmbeddingGradients.shapes(model) if model.embedding else {},
+        EmbeddingGradients.shapes(model) if has_table(model) else {},
+        Mogrifier.shapes(model, shape, True),
         Attention.shapes(model, shape) if model.attention else {},
     ]
     return 4 * sum(math.prod(each) for part in parts for each in part.values())
