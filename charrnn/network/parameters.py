@@ -178,7 +178,7 @@ def shapes_of(config: ModelConfig) -> Shapes:
 
 def round_names(config: ModelConfig) -> list[str]:
     """The matrices of the Mogrifier's rounds."""
-    return [f"rnn.mogrifier.weight_{index}" for index in range(1, (config.mogrifier or 0) + 1)]
+    return [f"rnn.weight_m{index}_l0" for index in range(1, (config.mogrifier or 0) + 1)]
 
 
 def matrix_names(config: ModelConfig) -> list[str]:
