@@ -42,12 +42,13 @@ class Decorrelation:
         backward pass and before the products that give the weights' gradients.
         """
         for layer, state, output in zip(self._layers, self._states, self._outputs, strict=True):
-            state.learn(rows(layer.h, steps))
-            state.replace(rows(layer.h, steps + 1))
-            if np.may_share_memory(layer.out, layer.h):
+            h = layer.mogrifier.last_h if layer.mogrifier.count else layer.h
+            state.learn(rows(h, steps))
+            state.replace(rows(h, steps + 1))
+            if np.may_share_memory(layer.out, h):
                 continue
             out = rows(layer.out, steps)
-            if layer.out is layer.copied:
+            if layer.out is layer.copied and h is layer.h:
                 state.replace(out)
             else:
                 output.learn(out)

@@ -39,13 +39,14 @@ BYTES = {"float32": 4, "bf16": 2, "int8": 1}
 @dataclass(frozen=True)
 class Share:
     """What one thread reads: weights, and the offsets in it (in floats) of W_x, W_h, W_q, the
-    decoder's weight and attention's of each layer.
+    decoder's weight and attention's of each layer, and of the Mogrifier's rounds.
 
     units and logits are the ranges (first, last) that it computes.
     """
 
     weights: Floats
     places: NDArray[np.int64]
+    rounds: NDArray[np.int64]
     units: tuple[int, int]
     logits: tuple[int, int]
 
@@ -76,9 +77,12 @@ def share_of_streams(panels: Panels, precision: str) -> Share:
     if precision == "int8":
         return shares_of_stream(panels, 1, precision)[0]
     begin, model = panels.forward.ctypes.data, panels.model
-    places = [[(piece.memory.ctypes.data - begin) // 4 for piece in row] for row in panels.layers]
+    *places, rounds = (
+        np.array([(piece.memory.ctypes.data - begin) // 4 for piece in row], np.int64)
+        for row in (*panels.layers, panels.rounds)
+    )
     units, logits = (0, model.width), (0, padded(model.config.vocab_size))
-    return Share(panels.forward, np.array(places, np.int64), units, logits)
+    return Share(panels.forward, np.stack(places), rounds, units, logits)
 
 
 def shares_of_stream(panels: Panels, threads: int, precision: str) -> list[Share]:
@@ -124,10 +128,13 @@ def _share(
         for *row, out, attend in ([piece.columns for piece in layer] for layer in panels.layers)
         for weight in (*(_columns(w, width, units) for w in row), out[:, slice(*logits)], attend)
     ]
+    layers = len(pieces)
+    pieces += [blocks(piece.columns, precision) for piece in panels.rounds]
     ends = np.cumsum([0, *(piece.size for piece in pieces)], dtype=np.int64)
     weights = _memory(int(ends[-1]))
     np.concatenate(pieces, out=weights)
-    return Share(weights, ends[:-1].reshape(-1, len(panels.layers[0])), units, logits)
+    places = ends[:layers].reshape(-1, len(panels.layers[0]))
+    return Share(weights, places, ends[layers:-1], units, logits)
 
 
 def _memory(size: int) -> Floats:

@@ -9,10 +9,10 @@ import numpy as np
 from charrnn.compiler.calling import address_of, bind
 from charrnn.compiler.simd import padded
 from charrnn.generation.outlook import Outlook
-from charrnn.generation.partition import Weights, by_share, product_of, rows_product_of
+from charrnn.generation.partition import Share, Weights, by_share, product_of, rows_product_of
 from charrnn.kernels import sampling, writing
 from charrnn.kernels.sampling import Controls, Memory
-from charrnn.network.model import State
+from charrnn.network.model import Model, State
 from charrnn.network.parameters import ATTENTION_UNITS, aligned, attention_biases, root_of
 from charrnn.runtime.threads import ranges
 
@@ -134,6 +134,7 @@ class Work:
                 own_streams=shard,
                 own_units=share.units,
                 own_logits=share.logits,
+                **self._mogrifier(model, share),
                 look=address_of(_look()) if M else 0,
                 blend=address_of(blending()) if M else 0,
                 look_bias=look_bias,
@@ -146,6 +147,19 @@ class Work:
         ]
         self.own: list[partial[Any]] = []
         self.control(controls)
+
+    def _mogrifier(self, model: Model, share: Share) -> dict[str, Any]:
+        """What a thread needs for the Mogrifier's rounds; empty without rounds."""
+        config, N = model.config, self.streams
+        E, H = (padded(size) for size in (config.embedding, config.hidden))
+        N = N if config.mogrifier else 0
+        return {
+            "embedding": model.parameters["embedding.weight"] if N else aligned(0, 0),
+            "rounds": share.rounds,
+            "last_x": aligned(N, E),
+            "last_h": aligned(N, H),
+            "scale": aligned(N, max(E, H)),
+        }
 
     @property
     def outlook(self) -> Outlook:

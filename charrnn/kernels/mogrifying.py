@@ -15,7 +15,7 @@ from charrnn.compiler.calling import caller
 from charrnn.compiler.compiling import kernel
 from charrnn.compiler.emitter import FLOAT, emits
 from charrnn.compiler.lanes import sigmoid
-from charrnn.compiler.rows import equation
+from charrnn.compiler.rows import equation, rows
 from charrnn.kernels.product import PRODUCT, VECTOR
 
 ROUNDS = int64[:, ::1]
@@ -36,6 +36,12 @@ def scaled_by(scale, before):
     """The scale, 2 sigmoid, in place of the product, and what is scaled by it."""
     scale = 2.0 * sigmoid(scale)
     return scale, scale * before
+
+
+@rows("before")
+def scale_row(before, scale):
+    """What is scaled, by 2 sigmoid of the product."""
+    return 2.0 * sigmoid(scale) * before
 
 
 @equation("scale", "d")
@@ -59,8 +65,8 @@ scale_numbers, scale_numbers_back = over_numbers(scaled_by), over_numbers(back_t
 
 
 @kernel(void(intp, VECTOR, ROUNDS, int64, int64))
-def mogrify(product, panels, rounds, at, rows):
-    """All rounds of `rows` streams of a step.
+def mogrify(product, panels, rounds, at, streams):
+    """All rounds of this many streams of a step.
 
     product: the address of `product`
     panels: all matrices, packed
@@ -72,14 +78,14 @@ def mogrify(product, panels, rounds, at, rows):
         scale, after, read_units, units = rounds[r, 3], rounds[r, 4], rounds[r, 5], rounds[r, 6]
         a, to = reads + 4 * at * read_units, scale + 4 * at * units
         call_product(
-            product, (a, read_units, 0, panels[weights:], 0, 0, 0, to, units, 0, 1, rows,
+            product, (a, read_units, 0, panels[weights:], 0, 0, 0, to, units, 0, 1, streams,
                       read_units, units)
         )  # fmt: skip
-        scale_numbers(rows * units, to, scales + 4 * at * units, after + 4 * at * units)
+        scale_numbers(streams * units, to, scales + 4 * at * units, after + 4 * at * units)
 
 
 @kernel(void(intp, VECTOR, ROUNDS, int64, int64))
-def mogrify_back(product, panels, rounds, at, rows):
+def mogrify_back(product, panels, rounds, at, streams):
     """Back through `mogrify`: the scales become the derivatives of the products; d_scaled and
     d_read, those of the last x and h', become those of the first ones.
 
@@ -92,9 +98,9 @@ def mogrify_back(product, panels, rounds, at, rows):
         read_units, units = rounds[r, 5], rounds[r, 6]
         a, to = scale + 4 * at * units, d_read + 4 * at * read_units
         scale_numbers_back(
-            rows * units, a, scales + 4 * at * units, d_scaled + 4 * at * units
+            streams * units, a, scales + 4 * at * units, d_scaled + 4 * at * units
         )
         call_product(
-            product, (a, units, 0, panels[weights:], to, read_units, 0, to, read_units, 0, 1, rows,
+            product, (a, units, 0, panels[weights:], to, read_units, 0, to, read_units, 0, 1, streams,
                       units, read_units)
         )  # fmt: skip

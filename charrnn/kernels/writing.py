@@ -4,8 +4,8 @@ Several streams are divided among the threads; each goes through all steps with 
 `product`. One stream is divided by units: each thread has the columns of every weight that belong
 to its units, so that its part of the weights stays in its own cache, and takes the cell's step for
 them. The threads meet where one needs the others' results: after each layer, after `prepare`,
-before outputs are normalized, and before the draw, which each thread repeats, as it does the look
-back of attention.
+before outputs are normalized, and before the draw, which each thread repeats, as it does the
+Mogrifier's rounds and the look back of attention.
 """
 
 import numpy as np
@@ -19,6 +19,7 @@ from charrnn.compiler.emitter import I8, I64, emits
 from charrnn.compiler.pointwise import ZERO
 from charrnn.compiler.rows import add_row, copy_row, fill_row
 from charrnn.compiler.simd import address
+from charrnn.kernels.mogrifying import scale_row
 from charrnn.kernels.normalization import moments, standardize
 from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
 from charrnn.kernels.recurrent import BORDERS, CUBE, PLANE, PREPARE, STEP, Ports, keep_some
@@ -35,8 +36,8 @@ call_look, call_blend = caller(LOOK), caller(BLEND)
 WRITE = void( intp, intp, intp, intp, intp, MATRIX, MATRIX, PLANE, VECTOR, PLANE, int64,
     BORDERS, CUBE, CUBE, PLANE, VECTOR, VECTOR, VECTOR, PLANE, PLANE, boolean[::1], VECTOR,
     VECTOR, boolean, boolean, int64, CONTROLS, int64, int64, int64, PLANE, int64, PLACES,
-    RANGE, RANGE, RANGE, intp, intp, VECTOR, float32, PLANE, VECTOR, PLANE, IDS, int64,
-    float64[:, ::1], MEMORY, PLANE, IDS, int32[::1], )  # fmt: skip
+    RANGE, RANGE, RANGE, PLANE, int64[::1], PLANE, PLANE, PLANE, intp, intp, VECTOR, float32,
+    PLANE, VECTOR, PLANE, IDS, int64, float64[:, ::1], MEMORY, PLANE, IDS, int32[::1], )  # fmt: skip
 
 
 @emits(MATRIX(intp, PART))
@@ -87,6 +88,30 @@ def _multiply(multiplier, a, depth, weights, z, z_row, rows, columns):
 
 
 @inline
+def _mogrify(
+    multiplier, embedding, ids, h, weights, rounds, last_x, last_h, scale, start, stop
+):  # fmt: skip
+    """The rounds of `mogrifying` for streams start:stop; h is the address of the first one's."""
+    E, H, size, rows = last_x.shape[1], last_h.shape[1], scale.shape[1], stop - start
+    copy_numbers(address(last_h, start * H), h, rows * H)
+    for n in range(start, stop):
+        copy_row(last_x[n], embedding[ids[n]])
+    for r in range(rounds.size):
+        for n in range(start, stop):
+            fill_row(scale[n], ZERO)
+        reads, depth, units = address(last_h, start * H), H, E
+        if r % 2 == 1:
+            reads, depth, units = address(last_x, start * E), E, H
+        _multiply(multiplier, reads, depth, weights + 4 * rounds[r],
+                  address(scale, start * size), size, rows, units)  # fmt: skip
+        for n in range(start, stop):
+            if r % 2 == 0:
+                scale_row(last_x[n], scale[n, :E])
+            else:
+                scale_row(last_h[n], scale[n, :H])
+
+
+@inline
 def _is_finite(row):
     """True unless one of the numbers is NaN or infinite."""
     count = 0
@@ -107,8 +132,8 @@ def _remember(qk, keys, read, place, symbol):
 def write(product, vector_product, prepare, step, draw, table, memory_table, bias,
           out_bias, p, activation, borders, h, c, m, z, q, y, x, logits, overflows, keep_h, keep_c,
           has_output, is_residual, first_read, controls, counter, parts, normal, scratch, weights,
-          places, own_streams, own_units, own_logits, look, blend, look_bias, root, qk, look_memory,
-          copied, ids, given, uniforms, memory, keys, read, oldest):  # fmt: skip
+          places, own_streams, own_units, own_logits, embedding, rounds, last_x, last_h, scale,
+          look, blend, look_bias, root, qk, look_memory, copied, ids, given, uniforms, memory, keys, read, oldest):  # fmt: skip
     """Read ids[s] and draw ids[s + 1] from it, for s in turn and for this thread's own streams; the
     first `given` ids are not drawn, and none without uniforms.
 
@@ -116,7 +141,7 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
     prepare, step, draw, look, weights and counter are addresses. What belongs to units lies unit
     range after unit range, each a matrix by itself, if one stream is divided.
 
-    table: (V, X), read: the first layer's product with each symbol.
+    table: (V, X), read: the first layer's product with each symbol; (0, X) if there are rounds.
     memory_table: (V, H), read: the first layer's m below; or (0, 0).
     bias: (L, GH), out_bias: (V padded), p: (L, K H), read.
     h, c: (L, 2, N H): plane 0 holds the state before, plane S % 2 receives the one after.
@@ -131,6 +156,9 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
     weights: W_x, W_h, W_q, the decoder's weight and attention's of layer l, from places[l] on.
     own_streams, own_units, own_logits: ranges (first, last); if one stream is divided, of units and
     logits, else all of these.
+    embedding: (V, E), read, if there are rounds of the Mogrifier; or (0, 0). rounds: where the
+        matrix of each begins in `weights`. last_x (N, E), last_h (N, H): overwritten with what is
+        left of the embeddings and h. scale (N, the larger one): overwritten.
     look, blend: `attention.look` and `blend`, or 0. look_bias (M,), root: see there. qk (N, 2 d),
         look_memory (M + V padded,): overwritten.
     copied: (N, V padded): without uniforms what each stream copies, and its logits are its own ones
@@ -142,7 +170,8 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
     keys, read, oldest: (N, M d), (N, M), (N,): the ring of attention, changed; of no size without.
     """
     (start, stop), (first, last), (first_out, last_out) = own_streams, own_units, own_logits
-    L, S, N, V = h.shape[0], ids.shape[0] - 1, ids.shape[1], table.shape[0]
+    L, S, N = h.shape[0], ids.shape[0] - 1, ids.shape[1]
+    V = max(table.shape[0], embedding.shape[0])
     H = h.shape[2] // N
     G, G_x, K, units = bias.shape[1] // H, table.shape[1] // H, p.shape[1] // H, last - first
     rows, Z, width, met = stop - start, G * units, logits.shape[1], 0
@@ -167,7 +196,14 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
             vectors = own_columns(address(p, layer * K * H), (K, first, last))
             for n in range(start, stop):
                 copy_numbers(address(gates, n * Z), address(bias, (layer * H + first) * G), Z)
-            if layer == 0:
+            fed = address(h, before + start * H)
+            if layer == 0 and rounds.size > 0:
+                _mogrify(multiplier, embedding, ids[s], fed, weights, rounds, last_x, last_h, scale,
+                         start, stop)  # fmt: skip
+                E, fed = last_x.shape[1], address(last_h, start * H)
+                _multiply(multiplier, address(last_x, start * E), E, weights + 4 * places[0, 0],
+                          address(gates, start * Z), Z, rows, G_x * units)  # fmt: skip
+            elif layer == 0:
                 for n in range(start, stop):
                     looked_up = address(table, (ids[s, n] * H + first) * G_x)
                     add_row(gates[n, : G_x * units], own_columns(looked_up, (1, 0, G_x * units))[0])
@@ -181,9 +217,8 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
                 _multiply(multiplier, address(x,
                           ((layer - 1) * N + start) * H), H, weights + 4 * places[layer, 0],
                           address(gates, start * Z), Z, rows, G_x * units)  # fmt: skip
-            _multiply(multiplier, address(h, before + start * H), H,
-                      weights + 4 * places[layer, 1], address(gates, start * Z + from_h), Z, rows,
-                      from_q - from_h)  # fmt: skip
+            _multiply(multiplier, fed, H, weights + 4 * places[layer, 1],
+                      address(gates, start * Z + from_h), Z, rows, from_q - from_h)  # fmt: skip
             if end > from_q:
                 call_prepare(prepare, (gates, h_before, q_own, start, stop))
                 met = meet_others(counter, met, parts)
