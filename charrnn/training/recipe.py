@@ -24,6 +24,8 @@ REACH, LEAST_REACH = ((320, 2048), (64, 1024)), 128
 """How many characters attention looks back at, by the least units of a layer; smaller networks have
 none. And the fewest that are worth it.
 """
+ROUNDS = 5
+"""Rounds of the Mogrifier, for a cell that may have them."""
 READ_PER_PARAMETER = 5.0
 """Characters that a network reads in training for each of its parameters, at least: a larger one
 would not get far enough.
@@ -151,6 +153,7 @@ def _decided(
         training = replace(training, steps=length)
     steps = training.planned_steps(per_pass)
     passes = steps / per_pass
+    model = with_rounds(model)
     if training.optimizer is None:
         training = replace(training, optimizer=optimizer_for(passes, is_fine_tuning))
     if model.hidden is None:
@@ -202,6 +205,11 @@ def unbroken(corpus: Corpus, training: TrainConfig) -> float:
     streams, _ = batch_shape(characters, training)
     length = characters / max(streams, 1 if starts is None else len(starts))
     return min(length, training.reset_every or length)
+
+
+def with_rounds(model: ModelConfig) -> ModelConfig:
+    """The network with the recipe's rounds of the Mogrifier, unless it says how many."""
+    return model.filled(mogrifier=ROUNDS if model.may_mogrify else 0)
 
 
 def attention_for(width: int, in_a_row: float) -> int:

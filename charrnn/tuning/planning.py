@@ -105,7 +105,7 @@ def plan(
                 f"`duration` and `{name}` both say how long to train; give one of them"
             )
     elapsed = elapsed or since_now()
-    model = replace(model, vocab_size=len(corpus.vocab))
+    model = recipe.with_rounds(replace(model, vocab_size=len(corpus.vocab)))
     return Planner(corpus, seconds, threads, elapsed, model, training, is_fine_tuning).plan()
 
 
@@ -122,6 +122,7 @@ def planned_width(
     """
     seconds, elapsed = checked_duration(duration), since_now()
     model = replace(model or ModelConfig(), vocab_size=len(corpus.vocab))
+    model = recipe.with_rounds(model)
     training = replace(training or TrainConfig(), networks=1)
     planner = Planner(corpus, seconds, threads, elapsed, model, training, False)
     return planner.width()

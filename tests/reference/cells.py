@@ -196,6 +196,19 @@ READS_MEMORY = ("depth-gated", "grid")
 HAS_MEMORY = ("lstm", "peephole", "coupled", "depth-gated", "grid")
 
 
+def mogrified(config: ModelConfig, p: Parameters, x: Value, h: Value) -> tuple[Value, Value]:
+    """What the lowest layer's products read of x and h': Melis, Kocisky & Blunsom 2020, equations
+    1 and 2, with one matrix for each round.
+    """
+    for i in range(1, (config.mogrifier or 0) + 1):
+        M = p[f"rnn.weight_m{i}_l0"]
+        if i % 2:
+            x = 2 * sigmoid(h @ M.T) * x
+        else:
+            h = 2 * sigmoid(x @ M.T) * h
+    return x, h
+
+
 def clockwork_groups(config: ModelConfig) -> Array:
     """The group of each unit, int (H,): as equal as may be, the fastest first; its period is
     2^group.
@@ -277,7 +290,8 @@ def forward(
         steps.append([])
         for layer, cell in enumerate(layers):
             h, c = carried[layer]
-            step = STEPS[config.cell](cell, out, h, c, m)
+            x_read, h_read = (out, h) if layer else mogrified(config, p, out, h)
+            step = STEPS[config.cell](cell, x_read, h_read, c, m)
             steps[-1].append(step)
             new_h = _zoneout(h, step.h, config.zoneout_h, _at(masks and masks.keep_h, layer, t))
             new_c = step.c
@@ -405,6 +419,9 @@ def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         found[f"rnn.bias_ih_l{layer}"] = (GATES_X.get(cell, 4) * H,)
         if cell == "gru-after":
             found[f"rnn.bias_hh_l{layer}"] = (3 * H,)
+        if layer == 0:
+            for i in range(1, (config.mogrifier or 0) + 1):
+                found[f"rnn.weight_m{i}_l0"] = (E, H) if i % 2 else (H, E)
         if cell in PEEPHOLES:
             found[f"rnn.peephole_l{layer}"] = (PEEPHOLES[cell], H)
     if config.skip:
