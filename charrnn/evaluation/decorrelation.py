@@ -7,7 +7,8 @@ by the inverse of how x varies in the text so far:
 
     C = mean of x^T x,   G = (C / c + 0.3 I)^-1 x^T dz,   c = mean of the diagonal of C
 
-It is computed as (x (C / c + 0.3 I)^-1)^T dz. All other weights keep their gradients.
+It is computed as (x (C / c + 0.3 I)^-1)^T dz. All other weights keep their gradients. What the
+Mogrifier's rounds leave of h' counts as an x of its own.
 """
 
 import numpy as np
@@ -35,6 +36,7 @@ class Decorrelation:
         scratch = aligned(layers.scratch_size(H, H)), aligned((steps + 1) * streams, H)
         self._states = [_Inputs(H, *scratch) for _ in self._layers]
         self._outputs = [_Inputs(H, *scratch) for _ in self._layers]
+        self._scaled = _Inputs(H, *scratch)
         self._read, self._next = 0, FIRST
 
     def __call__(self, steps: int) -> None:
@@ -42,13 +44,16 @@ class Decorrelation:
         backward pass and before the products that give the weights' gradients.
         """
         for layer, state, output in zip(self._layers, self._states, self._outputs, strict=True):
-            h = layer.mogrifier.last_h if layer.mogrifier.count else layer.h
-            state.learn(rows(h, steps))
-            state.replace(rows(h, steps + 1))
-            if np.may_share_memory(layer.out, h):
+            state.learn(rows(layer.h, steps))
+            state.replace(rows(layer.h, steps + 1))
+            if layer.mogrifier.count > 1:
+                scaled = rows(layer.mogrifier.last_h, steps)
+                self._scaled.learn(scaled)
+                self._scaled.replace(scaled)
+            if np.may_share_memory(layer.out, layer.h):
                 continue
             out = rows(layer.out, steps)
-            if layer.out is layer.copied and h is layer.h:
+            if layer.out is layer.copied:
                 state.replace(out)
             else:
                 output.learn(out)
@@ -56,7 +61,7 @@ class Decorrelation:
         self._read += steps * self._layers[0].h.shape[1]
         if self._read >= self._next:
             self._next = 2 * self._read
-            for inputs in (*self._states, *self._outputs):
+            for inputs in (*self._states, *self._outputs, self._scaled):
                 inputs.invert()
 
 

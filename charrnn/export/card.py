@@ -16,7 +16,10 @@ from charrnn.config import CorpusConfig, ModelConfig
 from charrnn.evaluation.evaluate import Evaluation
 from charrnn.text.vocab import NOUNS, counted
 
-OPTIONS = "layer_norm", "residual", "skip", "attention", "activation", "zoneout_h", "zoneout_c"
+OPTIONS = (
+    *("mogrifier", "layer_norm", "residual", "skip", "attention", "activation"),
+    *("zoneout_h", "zoneout_c"),
+)
 """Settings that are told of a network that differs from a plain one in them."""
 LISTED = 10
 """Texts that a card names."""
@@ -155,7 +158,7 @@ def _about(networks: Mixture) -> str:
 
 def _options(config: ModelConfig) -> str:
     """What is not plain about a network, in parentheses."""
-    plain = ModelConfig(layer_norm=False, attention=0)
+    plain = ModelConfig(mogrifier=0, layer_norm=False, attention=0)
     options = [f"embeddings of {config.embedding}" if config.embedding else "one-hot symbols"]
     for name in OPTIONS:
         if (value := getattr(config, name)) != getattr(plain, name):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from charrnn.config import ModelConfig
 from charrnn.export.onnx_graph import Graph, Value
 from charrnn.network.cells import cell_named
-from charrnn.network.parameters import Floats
+from charrnn.network.parameters import Floats, round_names
 
 OPERATORS = {
     **{"lstm": "LSTM", "peephole": "LSTM", "coupled": "LSTM"},
@@ -51,6 +51,12 @@ class Layer:
         """Where the names of its tensors in the file begin."""
         return f"{self.prefix}layers.{self.index}."
 
+    @property
+    def rounds(self) -> list[Floats]:
+        """The matrices of the Mogrifier's rounds, which only the lowest layer has."""
+        names = [] if self.index else round_names(self.config)
+        return [self.arrays[name] for name in names]
+
     def constant(self, graph: Graph, name: str, array: NDArray[Any]) -> Value:
         """A tensor of this layer in the file."""
         return graph.constant(self.place + name, array)
@@ -66,10 +72,11 @@ class Outputs(NamedTuple):
     m: Value | None = None
 
 
-def is_native(config: ModelConfig) -> bool:
-    """True if one of ONNX's operators computes the layers; zoneout acts in evaluation too."""
+def is_native(layer: Layer) -> bool:
+    """True if one of ONNX's operators computes the layer; zoneout acts in evaluation too."""
+    config = layer.config
     zones_c = config.zoneout_c and cell_named(config.cell).has_memory
-    return config.cell in OPERATORS and not (config.zoneout_h or zones_c)
+    return config.cell in OPERATORS and not (config.zoneout_h or zones_c or layer.rounds)
 
 
 def native(graph: Graph, layer: Layer, x: Value, state: States) -> Outputs:

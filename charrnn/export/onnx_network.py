@@ -172,11 +172,14 @@ def _layer(
     graph: Graph, layer: Layer, ids: Value, x: Value | None, state: States, m: Value | None
 ) -> Outputs:
     """A layer over x (T, N, D); the lowest one may read the ids alone."""
-    if is_native(layer.config):
+    if is_native(layer):
         return native(graph, layer, x or _one_hot(graph, layer.config, ids), state)
+    if x and layer.rounds:
+        return scanned(graph, layer, {"x": x}, state)
     weight = layer.constant(graph, "W_x", layer["weight_ih"].T)
     product = graph.node("Gather", weight, ids) if x is None else x @ weight
-    return scanned(graph, layer, product + layer.constant(graph, "b", layer["bias_ih"]), state, m)
+    a = product + layer.constant(graph, "b", layer["bias_ih"])
+    return scanned(graph, layer, {"a": a} | ({"m": m} if m else {}), state)
 
 
 def _one_hot(graph: Graph, config: ModelConfig, ids: Value) -> Value:

@@ -6,7 +6,7 @@ operators cannot say.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -46,6 +46,20 @@ class Cell:
         last = len(W) // H if last is None else last
         rows = W[first * H : last * H].T
         return h @ self.constant(f"W_h.{first}_{last}", rows)
+
+    def mogrified(self, x: Value, h: Value) -> tuple[Value, Value]:
+        """x W_x + b, and h, after the rounds in which x and h scale each other in turn (Melis,
+        Kocisky & Blunsom 2020).
+        """
+        two = self.number(2)
+        for number, matrix in enumerate(self.layer.rounds, 1):
+            M = self.constant(f"M.{number}", matrix.T)
+            if number % 2:
+                x = two * (h @ M).sigmoid() * x
+            else:
+                h = two * (x @ M).sigmoid() * h
+        weight = self.constant("W_x", self.layer["weight_ih"].T)
+        return x @ weight + self.constant("b", self.layer["bias_ih"]), h
 
     def vectors(self) -> list[Value]:
         """The peepholes, (H,) each."""
@@ -140,11 +154,13 @@ STEPS: dict[str, Callable[..., Step]] = {
 """step(cell, a, h, c, m): a = x W_x + b; h and c of the step before; m of the layer below."""
 
 
-def scanned(graph: Graph, layer: Layer, a: Value, state: States, m: Value | None) -> Outputs:
-    """A layer over a = x W_x + b (T, N, G H) and m (T, N, H)."""
+def scanned(graph: Graph, layer: Layer, fed: Mapping[str, Value], state: States) -> Outputs:
+    """A layer over what it is fed: a = x W_x + b (T, N, G H), or x (T, N, E) if it has rounds; and
+    m (T, N, H) if its cell reads that.
+    """
     H, at, body = layer.config.hidden, layer.place, Graph(graph)
-    scans = {"a": a} | ({"m": m} if m else {})
-    sizes = dict.fromkeys((*state, *scans), H) | {"a": len(layer["bias_ih"])}
+    widths = {"a": len(layer["bias_ih"]), "x": layer.config.embedding}
+    sizes = {name: widths.get(name, H) for name in (*state, *fed)}
     read = {name: body.input(at + name, np.float32, ("N", size)) for name, size in sizes.items()}
     returned = _step(Cell(body, layer), **read)
     for name, value in returned.items():
@@ -152,10 +168,10 @@ def scanned(graph: Graph, layer: Layer, a: Value, state: States, m: Value | None
     made = graph.nodes(
         "Scan",
         *(value.squeezed(0) for value in state.values()),
-        *scans.values(),
+        *fed.values(),
         outputs=len(returned),
         body=body.made(at + "step"),
-        num_scan_inputs=len(scans),
+        num_scan_inputs=len(fed),
     )
     after = dict(zip(returned, made, strict=True))
     states = {name: after[name].unsqueezed(0) for name in state}
@@ -163,11 +179,19 @@ def scanned(graph: Graph, layer: Layer, a: Value, state: States, m: Value | None
 
 
 def _step(
-    cell: Cell, a: Value, h: Value, c: Value | None = None, m: Value | None = None
+    cell: Cell,
+    h: Value,
+    c: Value | None = None,
+    a: Value | None = None,
+    x: Value | None = None,
+    m: Value | None = None,
 ) -> dict[str, Value]:
-    """What a step returns, by name: the state first, then what goes up."""
+    """What a step returns, by name: the state first, then what goes up. It is fed a, or x if there
+    are rounds; what zoneout keeps is h before them.
+    """
     config = cell.layer.config
-    step = STEPS[config.cell](cell, a, h, c, m)
+    a, scaled = cell.mogrified(x, h) if x else (a, h)
+    step = STEPS[config.cell](cell, a, scaled, c, m)
     returned = {"h": cell.zoneout(h, step.h, config.zoneout_h)}
     if c is not None and step.c is not None:
         rate = config.zoneout_c if cell_named(config.cell).has_memory else 0.0

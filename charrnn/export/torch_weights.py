@@ -23,6 +23,7 @@ OWN_NAMES = {
     "bias_hh": "recurrent.bias",
     "peephole": "peephole",
 }
+_ROUND = re.compile(r"weight_m(\d+)")
 _LAYER = re.compile(r"rnn\.(\w+)_l(\d+)")
 
 
@@ -31,6 +32,8 @@ def layer_module(config: ModelConfig) -> str | None:
     normalized; None if none does.
     """
     if config.zoneout_h or config.zoneout_c:  # zoneout acts in evaluation too
+        return None
+    if config.mogrifier:  # of the lowest layer alone, but one class is enough to read
         return None
     return TORCH_MODULES.get((config.cell, config.activation))
 
@@ -90,4 +93,6 @@ def _of_layer(
             f"layers.{layer}.gates.weight": gates,
             f"layers.{layer}.candidate.weight": candidate,
         }
+    if of_round := _ROUND.fullmatch(kind):
+        return {f"layers.{layer}.rounds.{int(of_round[1]) - 1}.weight": array}
     return {f"layers.{layer}.{OWN_NAMES[kind]}": array}

@@ -43,6 +43,8 @@ def independent(gradient: Floats, inputs: Floats) -> np.ndarray:
         {"layer_norm": True, "residual": True, "skip": True},
         {"cell": "gru-after"},
         {"cell": "depth-gated", "layer_norm": True},
+        {"embedding": 6, "mogrifier": 5, "layer_norm": True},
+        {"embedding": 6, "mogrifier": 2},
     ],
 )
 @pytest.mark.parametrize("has_starts", [False, True])
@@ -63,6 +65,7 @@ def test_gradients_by_what_the_weights_read(
 
     plain = gradients()
     h = [layer.h[:T].copy() for layer in network.layers]
+    scaled = network.layers[0].mogrifier.last_h.copy()
     out = [layer.out[:T].copy() for layer in network.layers]
     by_states = not model.config.layer_norm  # what a layer hands on is its state, or a copy
     first = gradients(decorrelate=decorrelate)
@@ -73,7 +76,9 @@ def test_gradients_by_what_the_weights_read(
         read = {f"rnn.weight_hh_l{layer}": h[layer]}
         above = h[layer] if by_states else out[layer]
         if layer == 0:
-            read["rnn.weight_ih_l1"] = above
+            read |= {"rnn.weight_ih_l1": above, "rnn.weight_m1_l0": h[0]}
+            if model.config.mogrifier:  # the last of five rounds reads what W_h reads
+                read |= {"rnn.weight_hh_l0": scaled, "rnn.weight_m5_l0": scaled}
         if layer == 1:
             read |= {"decoder.weight": above, "attention.weight": above}
         elif settings.get("skip"):

@@ -138,8 +138,9 @@ def test_ties_and_extremes() -> None:
 
 
 @cache
-def model(V: int = 11, E: int = 0, H: int = 6, L: int = 2) -> Model:
-    made = Model(plain_model(vocab_size=V, embedding=E, hidden=H, layers=L))
+def model(V: int = 11, E: int = 0, H: int = 6, L: int = 2, rounds: int = 0) -> Model:
+    settings = {"vocab_size": V, "embedding": E, "hidden": H, "layers": L, "mogrifier": rounds}
+    made = Model(plain_model(**settings))
     made.parameters.from_disk(reference.random_parameters(np.random.default_rng(V), made.config))
     made.parameters.flat *= np.float32(1.3)  # so that it remembers some characters
     return made
@@ -158,9 +159,9 @@ def exact_logits(m: Model, ids: list[int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("K", [2, 3, 256, 257, 258, 600])
-@pytest.mark.parametrize("E", [0, 5])
-def test_reading_is_what_the_network_does(E: int, K: int) -> None:
-    m = model(E=E)
+@pytest.mark.parametrize(("E", "rounds"), [(0, 0), (5, 0), (5, 1), (24, 5)])
+def test_reading_is_what_the_network_does(E: int, rounds: int, K: int) -> None:
+    m = model(E=E, rounds=rounds)
     ids = np.random.default_rng(K).integers(11, size=K)
     writer = Writer(m, config(), streams=3)
     writer.read(ids)
@@ -172,10 +173,10 @@ def test_reading_is_what_the_network_does(E: int, K: int) -> None:
         np.testing.assert_allclose(writer.state.c[:, stream], state.c[:, 0], atol=1e-6)
 
 
-@pytest.mark.parametrize("E", [0, 5])
+@pytest.mark.parametrize(("E", "rounds"), [(0, 0), (5, 0), (5, 1), (24, 5)])
 @pytest.mark.parametrize("L", [1, 2, 3])
-def test_greedy_text_is_the_references(L: int, E: int) -> None:
-    m = model(E=E, L=L)
+def test_greedy_text_is_the_references(L: int, E: int, rounds: int) -> None:
+    m = model(E=E, L=L, rounds=rounds)
     ids = [3, 1, 4, 1, 5]
     greedy = Writer(m, config(temperature=0))
     found = np.concatenate(list(generate_ids(greedy, np.array(ids), 40)))[:, 0]
