@@ -42,4 +42,8 @@ def file_name(name: str, config: ModelConfig) -> str:
     if not name.startswith("rnn.") or torch_module(config):
         return name
     layer = re.fullmatch(r"rnn\.(\w+)_l(\d+)", name)
-    return f"layers.{layer[2]}.{OWN_NAMES.get(layer[1], layer[1])}" if layer else name.removeprefix("rnn.")
+    return (
+        f"layers.{layer[2]}.{OWN_NAMES.get(layer[1], layer[1])}"
+        if layer
+        else name.removeprefix("rnn.")
+    )

@@ -1,5 +1,5 @@
-"""The rounds of the Mogrifier (Melis, Kocisky & Blunsom 2020): before each step of the lowest layer,
-its input x, an embedding, and its state h' scale each other in turn,
+"""The rounds of the Mogrifier (Melis, Kocisky & Blunsom 2020): before each step of the lowest
+layer, its input x, an embedding, and its state h' scale each other in turn,
 
     x <- 2 sigmoid(M_i h') * x        in rounds i = 1, 3, 5, ...
     h' <- 2 sigmoid(M_i x) * h'       in rounds i = 2, 4, ...
@@ -97,10 +97,8 @@ def mogrify_back(product, panels, rounds, at, streams):
         d_scaled, d_read = rounds[r, 3], rounds[r, 4]
         read_units, units = rounds[r, 5], rounds[r, 6]
         a, to = scale + 4 * at * units, d_read + 4 * at * read_units
-        scale_numbers_back(
-            streams * units, a, scales + 4 * at * units, d_scaled + 4 * at * units
-        )
+        scale_numbers_back(streams * units, a, scales + 4 * at * units, d_scaled + 4 * at * units)
         call_product(
-            product, (a, units, 0, panels[weights:], to, read_units, 0, to, read_units, 0, 1, streams,
-                      units, read_units)
+            product, (a, units, 0, panels[weights:], to, read_units, 0, to, read_units, 0, 1,
+                      streams, units, read_units)
         )  # fmt: skip

@@ -36,8 +36,8 @@ call_look, call_blend = caller(LOOK), caller(BLEND)
 WRITE = void( intp, intp, intp, intp, intp, MATRIX, MATRIX, PLANE, VECTOR, PLANE, int64,
     BORDERS, CUBE, CUBE, PLANE, VECTOR, VECTOR, VECTOR, PLANE, PLANE, boolean[::1], VECTOR,
     VECTOR, boolean, boolean, int64, CONTROLS, int64, int64, int64, PLANE, int64, PLACES,
-    RANGE, RANGE, RANGE, PLANE, int64[::1], PLANE, PLANE, PLANE, intp, intp, VECTOR, float32,
-    PLANE, VECTOR, PLANE, IDS, int64, float64[:, ::1], MEMORY, PLANE, IDS, int32[::1], )  # fmt: skip
+    RANGE, RANGE, RANGE, PLANE, int64[::1], PLANE, PLANE, PLANE, intp, intp, VECTOR, float32, PLANE,
+    VECTOR, PLANE, IDS, int64, float64[:, ::1], MEMORY, PLANE, IDS, int32[::1], )  # fmt: skip
 
 
 @emits(MATRIX(intp, PART))
@@ -133,7 +133,8 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
           out_bias, p, activation, borders, h, c, m, z, q, y, x, logits, overflows, keep_h, keep_c,
           has_output, is_residual, first_read, controls, counter, parts, normal, scratch, weights,
           places, own_streams, own_units, own_logits, embedding, rounds, last_x, last_h, scale,
-          look, blend, look_bias, root, qk, look_memory, copied, ids, given, uniforms, memory, keys, read, oldest):  # fmt: skip
+          look, blend, look_bias, root, qk, look_memory, copied, ids, given, uniforms, memory, keys,
+          read, oldest):  # fmt: skip
     """Read ids[s] and draw ids[s + 1] from it, for s in turn and for this thread's own streams; the
     first `given` ids are not drawn, and none without uniforms.
 

@@ -272,7 +272,9 @@ class Layer:
         m_below, p, dy = self.ports.m_below, self.ports.p, dy if cell.has_output else EMPTY
         ports = PortsBack(m_below, p, dy, dm=back.m, dm_below=back.m_below)
         d_x = self.mogrifier.d_x
-        walk = partial(self._walk_back, d_x=d_x, dh=dh, dc=back.c, dq=back.q, ports=ports, base=back.base)
+        walk = partial(
+            self._walk_back, d_x=d_x, dh=dh, dc=back.c, dq=back.q, ports=ports, base=back.base
+        )
         walk(starts=starts, steps=steps, start=a, stop=b)
         if self.below is not None:
             down = back.down[1:]
@@ -292,13 +294,8 @@ class Layer:
         """
         dz, h, arithmetic = rows(self.z, steps), rows(self.h, steps), self.panels.arithmetic
         x = rows(self.below.out, steps) if self.below is not None else NOTHING
-        factors = self.mogrifier.gradient_factors(steps)
-        if factors:
+        if self.mogrifier.count:
             x, h = rows(self.mogrifier.last_x, steps), rows(self.mogrifier.last_h, steps)
-        for name, read, d in factors:
-            sums = aligned(d.shape[1])  # unused: there are no biases
-            product = arithmetic.input_gradients(read, d, g[name], sums)
-            products += by_columns(product, 0, d.shape[1], parts)
         first, middle, last = (int(border) for border in self.model.borders())
         for start, stop in pairwise(sorted({0, first, middle, self.columns, last})):
             is_fed = x.size > 0 and stop <= self.columns

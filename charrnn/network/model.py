@@ -313,9 +313,7 @@ class Panels:
             "first": (E * columns * embeds,),
         }
 
-    def _placed(
-        self, memory: Floats, transposed: bool
-    ) -> tuple[list[LayerPanels], list[Packed]]:
+    def _placed(self, memory: Floats, transposed: bool) -> tuple[list[LayerPanels], list[Packed]]:
         p, (first, middle, last), at = self.model.parameters, self.model.borders(), 0
 
         def place(matrix: Floats, first: int, count: int) -> Packed:

@@ -67,13 +67,14 @@ class Mogrifier:
         self.x, self.d_x, self.d_h, self._zeros, *own = (aligned(*size) for size in shapes.values())
         self._rounds: list[Round] = []
         self.last_x, self.last_h = self.x, h[: len(self.x)]
-        for scale, after in zip(own[::2], own[1::2], strict=True):
-            x, h = (self.last_x, self.d_x), (self.last_h, self.d_h)
-            if len(self._rounds) % 2 == 0:
-                (read, d_read), (scaled, d_scaled), self.last_x = h, x, after
-            else:
-                (read, d_read), (scaled, d_scaled), self.last_h = x, h, after
+        for index, (scale, after) in enumerate(zip(own[::2], own[1::2], strict=True)):
+            of_x, of_h = (self.last_x, self.d_x), (self.last_h, self.d_h)
+            (read, d_read), (scaled, d_scaled) = (of_x, of_h) if index % 2 else (of_h, of_x)
             self._rounds.append(Round(read, scaled, scale, after, d_read, d_scaled))
+            if index % 2:
+                self.last_h = after
+            else:
+                self.last_x = after
         forward = [[one.reads, one.scales, one.scale, one.after] for one in self._rounds]
         back = [[one.scales, one.scale, one.d_scales, one.d_reads] for one in self._rounds]
         self.forward = self._rows(panels.forward, panels.rounds, forward)

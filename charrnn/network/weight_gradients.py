@@ -38,7 +38,7 @@ class WeightGradients:
         self._embedding = None
         if has_table(config):
             self._embedding = EmbeddingGradients(self._model, network.panels)
-        size = max(layers.scratch_size(H, H), layers.scratch_size(padded(config.embedding)))
+        size = layers.scratch_size(max(H, padded(config.embedding)), H)
         self.scratch = [aligned(size) for _ in range(network.workers.threads)]
         # the decoder's bias again, unused
         self._sums = aligned(*network.training_shapes(config)["sums"])
@@ -82,6 +82,10 @@ class WeightGradients:
         layer.add_gradient_jobs(g, steps, threads, products, sums)
         if layer.index:
             return products, sums
+        for name, read, dz in layer.mogrifier.gradient_factors(steps):
+            unused = aligned(dz.shape[1])  # there are no biases
+            product = self._arithmetic.input_gradients(read, dz, g[name], unused)
+            products += by_columns(product, 0, dz.shape[1], threads)
         table = g["rnn.weight_ih_l0"] if self._embedding is None else self._embedding.d_table
         looked_up = [(layer.z, table)]
         if layer.mogrifier.count:

@@ -11,7 +11,7 @@
     SUMS.fill(0);
     for (let k = 0; k < d; k += LANES) {
       for (let lane = 0; lane < LANES; lane++) {
-        SUMS[lane] += fround(q[k + lane] * keys[at + k + lane]);
+        SUMS[lane] += q[k + lane] * keys[at + k + lane];
       }
     }
     for (let width = LANES / 2; width >= 1; width /= 2) {

@@ -24,6 +24,8 @@
     return new Float32Array(Uint32Array.from(halves, (half) => half << 16).buffer);
   }
 
+  const upTo = (count) => Array.from({ length: count }, (_, n) => n);
+
   // The chosen rows of a matrix (R, K), eight side by side, for products with a vector.
   function panelsOf(matrix, columns, chosen) {
     const panels = new matrix.constructor(ceil(chosen.length / ROWS) * ROWS * columns);
@@ -125,7 +127,7 @@
   // A network; `about` is one of `networks` of the page's data (export/html.py).
   class Network {
     constructor(about) {
-      const { tensors, layers, hidden: H, symbols } = about;
+      const { tensors, layers, hidden: H, embedding: E, symbols } = about;
       const cell = about.cell, G = cell.gates.length, width = padded(H);
       const read = (name) => floatsOf(tensors[name]);
       const blocks = (gates, disk) => gates.flatMap(
@@ -147,10 +149,10 @@
           for (let n = fed.length; n < G * H; n++) bias[n] = second[own[n - this.firstRecurrent]];
         }
         const name = l + 1 < layers ? `decoder.weight_l${l}` : "decoder.weight";
-        const all = Array.from({ length: symbols }, (_, v) => v);
+        const all = upTo(symbols), looksUp = l === 0 && !about.mogrifier;
         return {
           bias,
-          up: l && productOf(tensors[`rnn.weight_ih_l${l}`], H, fed),
+          up: looksUp ? null : productOf(tensors[`rnn.weight_ih_l${l}`], l ? H : E, fed),
           over: productOf(W_h, H, own.slice(0, direct)),
           second: cell.gated && productOf(W_h, H, own.slice(direct)),
           out: tensors[name] && productOf(tensors[name], H, all),
@@ -158,7 +160,8 @@
           x: new Float32Array(width),
         };
       });
-      this.table = this.lookedUp(read, fed);
+      this.mogrifier = about.mogrifier ? this.mogrifierOf(tensors, read) : null;
+      this.table = this.mogrifier ? null : this.lookedUp(read, fed);
       this.fed = fed.length;
       this.memory = tensors["rnn.memory.weight"] ? read("rnn.memory.weight") : null;
       this.outBias = read("decoder.bias");
@@ -169,8 +172,7 @@
       this.logits = new Float32Array(symbols + ROWS);
       this.attention = null;
       if (about.attention) {
-        const weight = tensors["attention.weight"];
-        const every = Array.from({ length: weight.shape[0] }, (_, row) => row);
+        const weight = tensors["attention.weight"], every = upTo(weight.shape[0]);
         const bias = read("attention.biases");
         this.attention = new Attention(bias, productOf(weight, H, every), H, symbols);
         this.size += this.attention.size;
@@ -180,7 +182,16 @@
       this.keepC = fround(about.zoneout_c);
     }
 
-    // (V, X): what each symbol adds to z of the first layer.
+    mogrifierOf(tensors, read) {
+      const { mogrifier, embedding: E, hidden: H } = this.about;
+      const rounds = upTo(mogrifier).map((r) => {
+        const matrix = tensors[`rnn.weight_m${r + 1}_l0`], [rows, columns] = matrix.shape;
+        return productOf(matrix, columns, upTo(rows));
+      });
+      return new Mogrifier(read("embedding.weight"), E, H, rounds);
+    }
+
+    // (V, X): what each symbol adds to z of the first layer, unless rounds come before that.
     lookedUp(read, fed) {
       const weight = read("rnn.weight_ih_l0"), V = this.symbols, E = this.about.embedding;
       const table = new Float32Array(V * fed.length), vectors = E ? read("embedding.weight") : null;
@@ -204,17 +215,22 @@
 
     // Read a symbol: the state (size,) becomes the one after it.
     step(state, id) {
-      const { H, about, z, q, y, m, before } = this;
+      const { H, about, mogrifier, z, q, y, m, before } = this;
       if (this.memory) m[0].set(this.memory.subarray(id * H, (id + 1) * H));
       this.layers.forEach((layer, l) => {
         const h = this.part(state, 0, l), c = this.part(state, 1, l), { x } = layer;
+        let lastH = h;
         z.set(layer.bias);
         if (l) {
           layer.up.addTo(z, 0, this.layers[l - 1].x);
+        } else if (mogrifier) {
+          mogrifier.run(id, h.subarray(0, H));
+          layer.up.addTo(z, 0, mogrifier.x);
+          lastH = mogrifier.h;
         } else {
           for (let n = 0, at = id * this.fed; n < this.fed; n++) z[n] += this.table[at + n];
         }
-        layer.over.addTo(z, this.firstRecurrent, h);
+        layer.over.addTo(z, this.firstRecurrent, lastH);
         if (layer.second) { // the cell `gru`: q = r * h'
           for (let u = 0; u < H; u++) q[u] = fround(sigmoid(z[u]) * h[u]);
           layer.second.addTo(z, this.firstGated, q);

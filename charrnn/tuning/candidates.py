@@ -18,7 +18,7 @@ from charrnn.errors import ConfigError, RunError
 from charrnn.network.parameters import parameter_count
 from charrnn.runtime.files import parse_json, read_regular
 from charrnn.text.corpus import Corpus
-from charrnn.training.recipe import resolve
+from charrnn.training.recipe import resolve, with_rounds
 
 MOST_HIDDEN = 16384
 PLAN = "compare.json"
@@ -105,7 +105,7 @@ def of_equal_size(candidates: Sequence[Candidate]) -> list[Candidate]:
     to the first one's, and with its attention unless another is asked for.
     """
     target, reach = candidates[0].parameters, candidates[0].resolved[0].attention
-    models = [candidate.model.filled(attention=reach) for candidate in candidates]
+    models = [with_rounds(candidate.model.filled(attention=reach)) for candidate in candidates]
     return [
         replace(candidate, model=replace(model, hidden=_hidden_for(model, target)))
         for candidate, model in zip(candidates, models, strict=True)

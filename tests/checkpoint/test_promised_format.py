@@ -32,8 +32,8 @@ WORDS = ("the sea", "a stone", "the king", "sings", "is cold", "and waits", "by 
 TEXT = "".join(f"{a} {b}.\n" * (1 + n % 2) for n, a in enumerate(WORDS) for b in WORDS)
 MODEL = ModelConfig(hidden=4, layers=2, embedding=4)
 ADDED = {
-    "best": [rb"\"attention\":0,"],
-    "last": [rb"\"attention\":0,", rb"\"parts\":1,", rb"\"networks\":null,"],
+    "best": [rb"\"mogrifier\":0,", rb"\"attention\":0,"],
+    "last": [rb"\"mogrifier\":0,", rb"\"attention\":0,", rb"\"parts\":1,", rb"\"networks\":null,"],
 }
 """Settings of version 4 that the files in `golden/` do not have, as a header holds them."""
 TRAINING = TrainConfig(steps=12, eval_every=4, sample_every=0, batch_size=4, seq_length=16)

@@ -211,6 +211,7 @@ def names(config: ModelConfig) -> set[str]:
         *(({name: True}, None) for name in ("layer_norm", "residual", "skip")),
         ({"activation": "softsign"}, None),
         ({"cell": "gru-after", "activation": "relu"}, None),
+        ({"mogrifier": 2, "embedding": 4}, None),
         ({"zoneout_h": 0.1}, None),
         ({"zoneout_c": 0.1}, None),
     ],
@@ -252,8 +253,17 @@ OPTIONS: list[dict[str, object]] = [
 ]
 
 
-@pytest.mark.parametrize("cell", CELL_NAMES)
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "+".join(options) or "plain")
+ROUNDS: list[dict[str, object]] = [
+    {"mogrifier": 5, "embedding": 4},
+    {"mogrifier": 2, "embedding": 12, "layer_norm": True, "zoneout_h": 0.2},
+]
+
+
+@pytest.mark.parametrize(
+    ("cell", "options"),
+    [*((cell, options) for cell in CELL_NAMES for options in OPTIONS)]
+    + [("lstm", options) for options in ROUNDS],
+)
 def test_the_program_of_the_page_computes_what_we_do(
     tmp_path: Path, cell: str, options: dict[str, object]
 ) -> None:

@@ -56,6 +56,10 @@ CELLS: list[dict[str, Any]] = [
     {"cell": "grid", "hidden": 18, "embedding": 0, "residual": True},
     {"cell": "lstm", "hidden": 20, "layer_norm": True, "attention": 48},
     {"cell": "gru", "hidden": 21, "skip": True, "residual": True, "attention": 112},
+    {"cell": "lstm", "hidden": 20, "layer_norm": True, "attention": 48, "mogrifier": 5},
+    {"cell": "lstm", "hidden": 33, "skip": True, "residual": True, "mogrifier": 2},
+    {"cell": "lstm", "layers": 3, "hidden": 17, "embedding": 26, "mogrifier": 3}
+    | {"zoneout_h": 0.15, "zoneout_c": 0.1},
 ]
 Networks = Trained | Mixture
 EMBEDDED = "JSON.parse(document.getElementById('data').textContent)"
@@ -180,12 +184,13 @@ MIXTURES: list[tuple[int, dict[str, Any]]] = [
     (3, {"cell": "gru", "hidden": 21, "embedding": 0, "skip": True}),
     (2, {"cell": "grid", "layers": 3, "corpus": CorpusConfig(document_separator=r"[.,]\n?")}),
     (2, {"attention": 64, "corpus": CorpusConfig(document_separator=r"[.,]\n")}),
+    (3, {"hidden": 20, "layer_norm": True, "attention": 64, "mogrifier": 4}),
 ]
 
 
 @pytest.mark.parametrize("precision", ["int8", "bf16"])
 @pytest.mark.parametrize(
-    ("count", "settings"), MIXTURES, ids=["lstm", "gru", "documents", "attention"]
+    ("count", "settings"), MIXTURES, ids=["lstm", "gru", "documents", "attention", "mogrifier"]
 )
 def test_several_networks(
     tab: Tab, count: int, settings: dict[str, Any], precision: str, tmp_path: Path

@@ -24,7 +24,7 @@ from charrnn.cli.main import cli
 from charrnn.config.settings import CELL_NAMES
 from charrnn.network.model import State
 from tests.reference import cells as reference
-from tests.reference.drawn import chances_at, drawn_mixture
+from tests.reference.drawn import ROUNDS, chances_at, drawn_mixture, drawn_network
 from tests.reference.small import plain_model
 
 V, T, N = 11, 9, 3
@@ -45,6 +45,7 @@ ATTENTION: list[dict[str, Any]] = [
     {"attention": 16, "layer_norm": True},
     {"attention": 48, "skip": True, "residual": True, "cell": "gru"},
     {"attention": 32, "embedding": 0, "cell": "grid", "zoneout_h": 0.1},
+    {"attention": 48, "mogrifier": 5, "layer_norm": True},
 ]
 
 
@@ -158,6 +159,32 @@ def test_every_cell_and_option_computes_what_charrnn_computes(
     close(alone[:, 0], logits[:, 1])
 
 
+@pytest.mark.parametrize("settings", ROUNDS)
+def test_the_rounds_of_a_mogrifier(settings: dict[str, Any], tmp_path: Path) -> None:
+    """They are in the body of the lowest layer's Scan; the layers above stay native."""
+    network = drawn_network(**settings)
+    charrnn.export_onnx(network, tmp_path / "network.onnx")
+    session, config = opened(tmp_path / "network.onnx"), network.model.config
+    rng = np.random.default_rng(5)
+    ids = rng.integers(len(network.vocab), size=(T, N))
+    states = reference.random_states(rng, config, N)
+    logits, after = session.read(ids, stacked(states))
+    writer = charrnn.Writer(network.model, SamplingConfig(precision="float32"), streams=N)
+    fill(writer.state, states)
+    carried = stacked(states)
+    for row, read_at_once in zip(ids, logits, strict=True):
+        one, carried = session.read(row[None], carried)
+        wanted = writer.step(row.astype(np.int32))
+        close(one[0], wanted)
+        close(read_at_once, wanted)
+    for found in (carried, after):
+        close(found["h"], writer.state.h[..., : config.hidden])
+        close(found["c"], writer.state.c[..., : config.hidden])
+    kinds = [node.op_type for node in onnx.load(tmp_path / "network.onnx").graph.node]
+    native = 0 if config.zoneout_h or config.zoneout_c else config.layers - 1
+    assert (kinds.count("LSTM"), kinds.count("Scan")) == (native, config.layers - native)
+
+
 @pytest.mark.parametrize("settings", ATTENTION)
 @pytest.mark.parametrize("count", [1, 2])
 def test_attention(settings: dict[str, Any], count: int, tmp_path: Path) -> None:
@@ -217,8 +244,9 @@ def test_attention_at_a_temperature(count: int, temperature: float, tmp_path: Pa
         (2, {"cell": "lstm", "layer_norm": True}),
         (3, {"cell": "gru", "layers": 1, "embedding": 0, "skip": True}),
         (3, {"cell": "depth-gated", "zoneout_c": 0.1}),
+        (2, {"cell": "lstm", "mogrifier": 5, "zoneout_h": 0.1}),
     ],
-    ids=["lstm", "gru", "depth-gated"],
+    ids=["lstm", "gru", "depth-gated", "mogrifier"],
 )
 def test_of_several_networks_the_mean_of_the_probabilities(
     count: int, settings: dict[str, Any], tmp_path: Path

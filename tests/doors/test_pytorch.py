@@ -26,7 +26,14 @@ from charrnn.config.settings import CELL_NAMES
 from charrnn.export.card import visible
 from charrnn.text.documents import resets
 from charrnn.text.vocab import Vocab
-from tests.reference.drawn import SYMBOLS, chances_at, drawn_mixture, drawn_network, drawn_text
+from tests.reference.drawn import (
+    ROUNDS,
+    SYMBOLS,
+    chances_at,
+    drawn_mixture,
+    drawn_network,
+    drawn_text,
+)
 from tests.reference.torch_options import OPTIONS
 
 Networks = Trained | Mixture
@@ -67,6 +74,7 @@ def check(trained: Networks, folder: Path, text: str | bytes) -> ModuleType:
         {"attention": 16, "skip": True, "residual": True},
         {"attention": 176, "embedding": 0, "cell": "gru"},
         {"attention": 32, "cell": "grid", "zoneout_h": 0.1},
+        {"attention": 48, "mogrifier": 5, "layer_norm": True},
     ],
 )
 @pytest.mark.parametrize("pattern", [None, r"\n\n+"])
@@ -100,6 +108,24 @@ def test_attention(
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_the_loss_is_ours(cell: str, option: str, tmp_path: Path) -> None:
     check(drawn_network(cell=cell, **OPTIONS[option]), tmp_path, drawn_text(400))
+
+
+@pytest.mark.parametrize("settings", ROUNDS)
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_rounds_of_a_mogrifier(count: int, settings: dict[str, Any], tmp_path: Path) -> None:
+    """Also of two networks; without the rounds the losses would be others."""
+    networks = drawn_mixture(count, starts=1, **settings)
+    text, config = (
+        drawn_text(3000),
+        charrnn.SamplingConfig(length=60, temperature=0, precision="float32"),
+    )
+    module = check(networks, tmp_path, text)
+    network, wanted = module.load(), "".join(charrnn.generate(networks, "abc", config))
+    assert module.sample(network, "abc", length=60, temperature=0) == wanted
+    before = module.evaluate(network, text)
+    for name, matrix in network.named_parameters():
+        matrix.data *= ".rounds." not in name
+    assert abs(module.evaluate(network, text) - before).max() > 0.01
 
 
 @pytest.mark.parametrize("pattern", [None, r"\n\n+"])

@@ -61,6 +61,13 @@ def test_a_card_tells_what_the_network_is_and_what_it_read() -> None:
         assert text in card, text
 
 
+def test_rounds_of_a_mogrifier_are_told() -> None:
+    assert "(embeddings of 5, mogrifier 3, layer norm)" in card_of(
+        drawn_network(mogrifier=3, layer_norm=True)
+    )
+    assert "mogrifier" not in card_of(drawn_network())
+
+
 def test_without_a_license_the_author_is_asked() -> None:
     (line,) = [line for line in head_of(card_of(drawn_network())) if line.startswith("license")]
     assert line.startswith("license: unknown  # ") and "author" in line

@@ -19,7 +19,7 @@ from charrnn.errors import ConfigError, ExportError
 from charrnn.export.torch_source import chosen_lines, literal, source_of
 from charrnn.export.torch_weights import tensors_for_torch
 from charrnn.text.vocab import Vocab
-from tests.reference.drawn import drawn_mixture, drawn_network
+from tests.reference.drawn import ROUNDS, drawn_mixture, drawn_network
 from tests.reference.torch_options import CORPORA, OPTIONS
 
 
@@ -68,6 +68,11 @@ def test_every_source_is_formatted_and_has_no_flaws(tmp_path: Path) -> None:
             source = source_of(drawn_mixture(1, cell=cell, vocab=vocab, corpus=corpus))
             assert "#?" not in source and "$" not in source.replace(")$", "")
             (tmp_path / f"{next(number)}.py").write_text(source, "utf-8")
+    for rounds in ROUNDS:
+        for settings in (rounds, rounds | {"attention": 48}):
+            source = source_of(drawn_mixture(1, **settings))
+            assert f"R = {rounds['mogrifier']} " in source
+            (tmp_path / f"{next(number)}.py").write_text(source, "utf-8")
     ruff = [str(Path(sys.executable).parent / "ruff")]
     rules = "--select=E,F,W,I,UP,SIM,C4,RUF,PTH"
     for command in (["format", "--isolated", "--diff"], ["check", "--isolated", rules]):
@@ -80,6 +85,7 @@ def test_what_is_not_needed_is_not_there() -> None:
     assert "nn.LSTM(E, H, L)" in plain
     for word in (
         "class Layer",
+        "rounds",
         "SEPARATOR",
         "UNKNOWN",
         "layer_norm",
@@ -111,6 +117,20 @@ def test_every_parameter_travels(cell: str) -> None:
     assert sum(array.size for array in tensors.values()) - spare - blocked == trained.model.count()
     assert starts["start_ids"].tolist() == [0, 1, 2]
     assert starts["start_h"].shape == (2, 3, 11)
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 5])
+def test_the_matrices_of_the_rounds_travel(rounds: int) -> None:
+    """Those of odd rounds read h (H,) and scale x (E,), the others the other way round."""
+    trained = drawn_network(mogrifier=rounds)
+    tensors, disk = tensors_for_torch(Mixture.of(trained)), dict(trained.model.parameters.to_disk())
+    names = [name for name in tensors if ".rounds." in name]
+    assert names == [f"layers.0.rounds.{k}.weight" for k in range(rounds)]
+    for number, name in enumerate(names, 1):
+        assert tensors[name].shape == ((5, 11) if number % 2 else (11, 5))
+        np.testing.assert_array_equal(tensors[name], disk[f"rnn.weight_m{number}_l0"])
+    starts = sum(array.size for name, array in tensors.items() if name.startswith("start_"))
+    assert sum(array.size for array in tensors.values()) - starts == trained.model.count()
 
 
 def test_a_folder_has_the_files_and_the_vocabulary_is_a_list(tmp_path: Path) -> None:

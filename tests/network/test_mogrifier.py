@@ -15,7 +15,7 @@ from charrnn.config.settings import CELL_NAMES, ModelConfig
 from charrnn.config.training import TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network.arithmetic import rounded_precision
-from charrnn.network.model import Model, State
+from charrnn.network.model import Model
 from charrnn.network.network import Network
 from charrnn.network.parameters import parameter_count, round_names
 from charrnn.runtime.threads import Workers
@@ -31,7 +31,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"layer_norm": True, "layers": 3},
     {"residual": True, "skip": True},
     {"zoneout_h": 0.2, "zoneout_c": 0.3},
-    {"activation": "softsign", "embedding": 40},
+    {"activation": "softsign", "embedding": 200},
 ]
 
 
@@ -68,7 +68,7 @@ def test_loss_state_and_gradients(rounds: int, options: dict[str, Any], has_star
     found = dict(gradient.to_disk())
     assert list(found) == list(gradients)
     for name, wanted in gradients.items():
-        close(found[name], wanted, name)
+        close(found[name], wanted, name, 2e-5)
     for layer, (h, c) in enumerate(states):
         close(state.h[layer, :, :H], h, f"h of layer {layer}", 3e-6)
         close(state.c[layer, :, :H], c, f"c of layer {layer}", 3e-6)
@@ -164,11 +164,15 @@ def test_names_and_sizes() -> None:
     assert round_names(config) == ["rnn.weight_m1_l0", "rnn.weight_m2_l0"]
     assert torch_module(config) is None and torch_module(replace(config, mogrifier=0)) == "LSTM"
     assert file_name("rnn.weight_m1_l0", config) == "layers.0.weight_m1"
-    more = parameter_count(config.resolved()) - parameter_count(replace(config, mogrifier=0).resolved())
+    more = parameter_count(config.resolved()) - parameter_count(
+        replace(config, mogrifier=0).resolved()
+    )
     assert more == 2 * 20 * 6
     shapes = {name: array.shape for name, array in Model(config).parameters.to_disk()}
     assert shapes["rnn.weight_m1_l0"] == (6, 20) and shapes["rnn.weight_m2_l0"] == (20, 6)
-    assert {name: tuple(shape) for name, shape in reference.shapes(config.resolved()).items()} == shapes
+    assert {
+        name: tuple(shape) for name, shape in reference.shapes(config.resolved()).items()
+    } == shapes
 
 
 @pytest.mark.parametrize("settings", [{"cell": "gru"}, {"embedding": 0}])
@@ -181,5 +185,7 @@ def test_where_there_are_no_rounds(settings: dict[str, Any]) -> None:
 def test_the_recipe_has_rounds() -> None:
     assert recipe.with_rounds(ModelConfig()).mogrifier == recipe.ROUNDS == 5
     assert recipe.with_rounds(ModelConfig(mogrifier=0)).mogrifier == 0
-    assert all(recipe.with_rounds(ModelConfig(cell=cell)).mogrifier is not None for cell in CELL_NAMES)
+    assert all(
+        recipe.with_rounds(ModelConfig(cell=cell)).mogrifier is not None for cell in CELL_NAMES
+    )
     assert ModelConfig(hidden=8).resolved().mogrifier == 0 and TrainConfig().steps is None

@@ -17,6 +17,15 @@ from charrnn.text.vocab import Vocab
 
 SYMBOLS = "\n .,abcdefghé"
 ORIGIN = Origin((Text("made-up.txt", 3000),), "ab" * 32, 120, 2.5, 1.75)
+ROUNDS: list[dict[str, Any]] = [
+    {"mogrifier": 5},
+    {"mogrifier": 2, "zoneout_h": 0.25, "layer_norm": True},
+    {"mogrifier": 4, "zoneout_h": 0.1, "zoneout_c": 0.3},
+    {"mogrifier": 3, "zoneout_c": 0.25, "residual": True},
+    {"mogrifier": 5, "layers": 3, "residual": True, "skip": True, "layer_norm": True},
+    {"mogrifier": 1, "layers": 1, "embedding": 17, "activation": "softsign"},
+]
+"""Settings with rounds of the Mogrifier, which only an LSTM has."""
 
 
 def drawn_network(
