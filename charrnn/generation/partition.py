@@ -153,7 +153,9 @@ def _memory(size: int) -> Floats:
 
 def _columns(weight: Floats, width: int, units: tuple[int, int]) -> Floats:
     """The units' columns of every block of a matrix (K, B * width)."""
-    return weight.reshape(len(weight), -1, width)[:, :, slice(*units)].reshape(len(weight), -1)
+    K, B = len(weight), weight.shape[1] // width
+    first, last = units
+    return weight.reshape(K, B, width)[:, :, first:last].reshape(K, B * (last - first))
 
 
 def blocks(weight: Floats, precision: str) -> Floats:

@@ -314,6 +314,21 @@ def test_pieces() -> None:
     assert CHUNK <= several.chunk < alone.chunk < 512
 
 
+@pytest.mark.parametrize("embedding", [24, 300])
+@pytest.mark.parametrize("precision", ["float32", "bf16", "int8"])
+def test_rounds_are_the_same_on_any_number_of_threads(precision: str, embedding: int) -> None:
+    network = model(H=300, E=embedding, rounds=5)
+    ids, found = np.arange(60) % 11, []
+    for threads in (1, 2, 3):
+        workers = Workers(threads, processors=threads)
+        writer = Writer(network, config(precision=precision), workers=workers)
+        writer.read(ids)
+        found.append((writer.write(50), writer.state.h.copy()))
+        workers.close()
+    for symbols, h in found[1:]:
+        assert np.array_equal(symbols, found[0][0]) and np.array_equal(h, found[0][1])
+
+
 def test_primes() -> None:
     long = "abcdefgh " * 70
     assert len(text(prime=long, length=5)) == 5
