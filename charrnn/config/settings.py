@@ -78,7 +78,11 @@ class ModelConfig(Settings):
     layers: int = network(2, "Number of stacked recurrent layers L.", 1, 64)
     hidden: int = network(None, "Units H per layer (default: by text and length).", 1, 16384)
     embedding: int = network(
-        64, "Size of the learned character embeddings; 0: one-hot characters.", 0, 16384
+        None,
+        "Size of the learned character embeddings (default: 128, or 64 for layers of fewer than 192 "
+        "units); 0: one-hot characters.",
+        0,
+        16384,
     )
     mogrifier: int = network(
         None,
@@ -167,7 +171,11 @@ class ModelConfig(Settings):
     @property
     def may_mogrify(self) -> bool:
         """True if `mogrifier` may have rounds."""
-        return self.cell == "lstm" and self.embedding > 0
+        return self.cell == "lstm" and self.embedding != 0
+
+    def sized(self) -> Self:
+        """The settings with a size for the embeddings, by the units of a layer."""
+        return self.filled(embedding=SMALL_EMBEDDING if self.hidden < LARGE else EMBEDDING)
 
     def resolved(self) -> Self:
         """The settings with every default that needs no text: no dropout, no attention, no rounds
@@ -178,7 +186,7 @@ class ModelConfig(Settings):
             raise ConfigError("`hidden` is missing: set the units per layer")
         layer_norm = self.cell in MEMORY
         none = {"attention": 0, "mogrifier": 0, "dropout": 0.0, "input_dropout": 0.0}
-        return self.filled(layer_norm=layer_norm, **none)
+        return self.sized().filled(layer_norm=layer_norm, **none)
 
 
 @dataclass(frozen=True, repr=False)
@@ -224,6 +232,8 @@ class MemoryConfig(Settings):
     )
 
 
+SMALL_EMBEDDING, EMBEDDING, LARGE = 64, 128, 192
+"""Numbers of an embedding, by default: for layers of few units, and from `LARGE` on."""
 MEMORY = ("lstm", "peephole", "coupled", "depth-gated")
 """Cells with a cell state c that learn faster with normalized outputs."""
 CELL_NAMES = settings_of(ModelConfig)["cell"].choices

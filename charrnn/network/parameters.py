@@ -135,7 +135,7 @@ class Tensor:
 
 def tensors_of(config: ModelConfig) -> tuple[Tensor, ...]:
     """The parameters of a network."""
-    cell = cell_named(config.cell)
+    config, cell = config.sized(), cell_named(config.cell)
     V, E, H, L = config.vocab_size, config.embedding, config.hidden, config.layers
     tensors = [Tensor("embedding.weight", V, E, is_table=True)] if E else []
     if cell.reads_below:

@@ -212,6 +212,7 @@ def test_a_pace_is_a_record_of_changes() -> None:
 def test_what_the_recipe_decides_is_none_until_then() -> None:
     assert ModelConfig().undecided() == [
         "hidden",
+        "embedding",
         "mogrifier",
         "layer_norm",
         "attention",
