@@ -189,3 +189,12 @@ def test_the_recipe_has_rounds() -> None:
         recipe.with_rounds(ModelConfig(cell=cell)).mogrifier is not None for cell in CELL_NAMES
     )
     assert ModelConfig(hidden=8).resolved().mogrifier == 0 and TrainConfig().steps is None
+
+
+@pytest.mark.parametrize(("hidden", "size"), [(8, 64), (191, 64), (192, 128), (1024, 128)])
+def test_the_size_of_an_embedding(hidden: int, size: int) -> None:
+    assert ModelConfig(hidden=hidden).resolved().embedding == size
+    assert ModelConfig(hidden=hidden, embedding=7).resolved().embedding == 7
+    assert ModelConfig(hidden=hidden, embedding=0).resolved().embedding == 0
+    config = ModelConfig(vocab_size=11, hidden=hidden, cell="gru")
+    assert parameter_count(config) == parameter_count(config.resolved())
