@@ -79,8 +79,8 @@ class ModelConfig(Settings):
     hidden: int = network(None, "Units H per layer (default: by text and length).", 1, 16384)
     embedding: int = network(
         None,
-        "Size of the learned character embeddings (default: 128, or 64 for layers of fewer than 192 "
-        "units); 0: one-hot characters.",
+        "Size of the learned character embeddings (default: 128, or 64 for layers of fewer than "
+        "192 units); 0: one-hot characters.",
         0,
         16384,
     )
