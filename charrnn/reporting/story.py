@@ -188,7 +188,7 @@ def _reach(
     if not run.is_fine_tuned:
         networks["the same before training"] = first
     if first.config.cell != "rnn":
-        config = replace(first.config.reopened("layer_norm"), cell="rnn")
+        config = replace(first.config.reopened("layer_norm", "mogrifier"), cell="rnn")
         networks["a plain recurrent network before training"] = Model.initialized(config, run.seed)
     lags = min(LAGS, len(read.ids) - 2)
     if lags < 10:

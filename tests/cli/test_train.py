@@ -90,7 +90,7 @@ def test_every_setting_is_a_flag_with_its_help_and_default():
                 assert "--" + field.name.replace("_", "-") + " " in text
     for heading in ("Text:", "Network:", "Training:", "Run:", "Examples:"):
         assert heading in text
-    assert f"[default: {ModelConfig().embedding}]" in text
+    assert f"[default: {ModelConfig().layers}]" in text
     assert "Units H per layer (default: by text and length)." in text
     assert "[default: None]" not in text
     for flag in ("--out", "--threads", "--config", "--resume", "--init-from", "--quiet", "--json"):
@@ -589,7 +589,9 @@ def test_advice_is_given_once_and_recorded(text):
 
 def test_falling_back_is_one_line_and_one_object(text, monkeypatch):
     failing(monkeypatch, 4, 8)
-    result = invoke("train", text, *TINY, "--steps", 7, "--eval-every", 2, "--json")
+    result = invoke(
+        "train", text, *TINY, "--mogrifier", 0, "--steps", 7, "--eval-every", 2, "--json"
+    )
     assert result.exit_code == 0
     said = [line for line in result.stderr.splitlines() if "back to" in line]
     assert said == [
@@ -624,7 +626,8 @@ def test_falling_back_is_one_line_and_one_object(text, monkeypatch):
 def test_divergence_is_one_line_and_the_run_can_go_on(text, monkeypatch):
     with monkeypatch.context() as patch:
         failing(patch, 4, 6, 8, 10)
-        result = invoke("train", text, *TINY, "--steps", 5, "--eval-every", 2, "--save-every", 1)
+        flags = "--mogrifier", 0, "--steps", 5, "--eval-every", 2, "--save-every", 1
+        result = invoke("train", text, *TINY, *flags)
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1].startswith(
         "error: step 4: loss nan; going back 3 times, to 0.125 of the"

@@ -39,7 +39,7 @@ def made(rounds: int, T: int = 9, N: int = 5, seed: int = 1, **settings: Any) ->
     """A case with the reference's random weights."""
     shape = {"vocab_size": 13, "embedding": 6, "hidden": 19, "layers": 2}
     rng = np.random.default_rng(seed)
-    model = Model(plain_model(**(shape | settings), mogrifier=rounds))
+    model = Model(plain_model(**(shape | settings | {"mogrifier": rounds})))
     parameters = reference.random_parameters(rng, model.config)
     model.parameters.from_disk(parameters)
     x, y = rng.integers(shape["vocab_size"], size=(2, T, N)).astype(np.int32)

@@ -20,6 +20,7 @@ TEXT = "".join(
 
 PLAIN: dict[str, Any] = {
     "embedding": 0,
+    "mogrifier": 0,
     "attention": 0,
     "layer_norm": False,
     "forget_bias": 1.0,

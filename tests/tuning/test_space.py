@@ -115,12 +115,12 @@ def test_the_recipe_s_point_leaves_all_to_the_recipe() -> None:
 
 def test_the_recipe_s_point_is_within_what_is_varied() -> None:
     asked = base()
-    varied: Any = {"hidden": [8, 16], "dropout": Range(0.3, 0.4), "cell": ["gru", "rnn"]}
+    varied: Any = {"hidden": [8, 16], "dropout": Range(0.35, 0.4), "cell": ["gru", "rnn"]}
     found = space(asked, varied)
     point = recipe_point(CORPUS, found, asked)
-    assert (point["hidden"], point["dropout"], point["cell"]) == (16, 0.3, "gru")
+    assert (point["hidden"], point["dropout"], point["cell"]) == (16, 0.35, "gru")
     model, training = configs_at(CORPUS, asked, found, point, varied)
-    assert (model.hidden, model.dropout, model.cell, model.layers) == (16, 0.3, "gru", 2)
+    assert (model.hidden, model.dropout, model.cell, model.layers) == (16, 0.35, "gru", 2)
     assert training.learning_rate is None and training.weight_decay is None
 
 
