@@ -128,7 +128,10 @@ def test_a_run_in_memory_and_a_lone_network(folder: RunFolder, tmp_path: Path) -
 KINDS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"unit": "byte", "val_fraction": 0.4}, {"cell": "gru"}),
     ({"val_fraction": 0.0, "min_count": 100}, {"cell": "rnn"}),
-    ({"document_separator": "\n", "val_fraction": 0.3}, {"cell": "lstm", "embedding": 3, "mogrifier": 2}),
+    (
+        {"document_separator": "\n", "val_fraction": 0.3},
+        {"cell": "lstm", "embedding": 3, "mogrifier": 2},
+    ),
 ]
 
 
