@@ -99,7 +99,11 @@ MOST = 10_000
 )
 @choosing_options
 @ensemble_option
-@click.option("--seed", type=int, help="The same seed writes the same text. [default: random]")
+@click.option(
+    "--seed",
+    type=int,
+    help="The same seed writes the same text. [default: random; at temperature 0: 0]",
+)
 @click.option("--prime", metavar="TEXT", help="Text to continue; may be empty.")
 @click.option(
     "--prime-file",
@@ -145,7 +149,8 @@ def sample(
     pipe or file on standard input is taken as the prime, exactly as it is, unless --prime or
     --prime-file is given; in a script whose standard input serves another purpose, pass --prime "".
     """
-    settings["seed"] = secrets.randbits(53) if seed is None else seed
+    is_greedy = bool(temperature) and not any(temperature) and not settings["temperature_to"]
+    settings["seed"] = (0 if is_greedy else secrets.randbits(53)) if seed is None else seed
     settings["stop"] = tuple(map(unescaped, settings["stop"]))
     values = {name: value for name, value in settings.items() if value is not None}
     config, short = SamplingConfig.of(values), ShortConfig.of(values)

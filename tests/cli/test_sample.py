@@ -127,10 +127,12 @@ def test_flags_reach_the_writer(place: str) -> None:
 
 
 def test_temperature_zero_needs_no_seed() -> None:
-    assert (
-        sample("--temperature", "0", "--length", "80").stdout
-        == sample("--temperature", "0", "--length", "80").stdout
-    )
+    """Where a text without a prime starts is drawn too, so the seed is a fixed one."""
+    flags = ("--temperature", "0", "--length", "80", "--json")
+    assert json.loads(sample(*flags).stdout)["seed"] == 0
+    assert sample(*flags).stdout == sample(*flags).stdout
+    warmer = json.loads(sample(*flags, "--temperature-to", "1").stdout)
+    assert warmer["seed"] > 0
 
 
 def test_an_ensemble_writes_what_the_library_does(tmp_path: Path) -> None:
