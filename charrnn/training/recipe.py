@@ -22,7 +22,8 @@ WIDTHS = (32, 48, 64, 96, 128, 192, 256, 320, 384, 512, 640, 768, 1024)
 """Units of a layer that are tried."""
 REACH, LEAST_REACH = ((320, 2048), (64, 1024)), 128
 """How many characters attention looks back at, by the least units of a layer; smaller networks have
-none. And the fewest that are worth it.
+none. And the fewest that are worth it. In a run of few steps it looks back at no more characters
+than there are steps: with more, a network relies on a memory that it has not learned to do without.
 """
 ROUNDS = 5
 """Rounds of the Mogrifier, for a cell that may have them."""
@@ -158,7 +159,7 @@ def _decided(
         training = replace(training, optimizer=optimizer_for(passes, is_fine_tuning))
     if model.hidden is None:
         model = replace(model, hidden=width_for(model, characters, in_a_row, lambda *_: passes))
-    model = model.filled(attention=attention_for(model.hidden, in_a_row))
+    model = model.filled(attention=attention_for(model.hidden, min(in_a_row, steps)))
     count = parameter_count(model)
     drops = dropout_for(passes, count, characters), input_dropout_for(passes)
     if is_fine_tuning:
@@ -212,12 +213,13 @@ def with_rounds(model: ModelConfig) -> ModelConfig:
     return model.filled(mogrifier=ROUNDS if model.may_mogrify else 0)
 
 
-def attention_for(width: int, in_a_row: float) -> int:
-    """How far attention reaches: not beyond what the network reads in a row, and nowhere if that is
-    too short for names and phrases to come again, or the network is small.
+def attention_for(width: int, most: float) -> int:
+    """How far attention reaches: no further than `most`, which is what the network reads in a row,
+    or the steps of a run with fewer; and nowhere if that is too short for names and phrases to come
+    again, or the network is small.
     """
     reach = next((reach for least, reach in REACH if width >= least), 0)
-    while reach > in_a_row:
+    while reach > most:
         reach //= 2
     return reach if reach >= LEAST_REACH else 0
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from charrnn.config import ModelConfig, TrainConfig
@@ -165,8 +166,7 @@ class Planner:
     def plan(self) -> Plan:
         """Measure this machine and decide."""
         width = self.width()
-        model = replace(self.model, hidden=width).filled(attention=self._reach(width))
-        step, training = self.fastest(model, min(10.0, 0.02 * self.seconds))
+        model, step, training = self._measured(width)
         validation = self.validation_seconds(model)
         shape = recipe.batch_shape(self.characters, self.training)
         per_pass = Streams(self.corpus.train, *shape).steps
@@ -209,6 +209,20 @@ class Planner:
             end=now + rest,
         )
 
+    def _measured(self, width: int) -> tuple[ModelConfig, float, TrainConfig]:
+        """The network with these units, the time of a step, and its training."""
+        networks = self.training.networks or 1
+
+        @cache
+        def timed(reach: int) -> tuple[ModelConfig, float, TrainConfig]:
+            model = replace(self.model, hidden=width, attention=reach)
+            return model, *self.fastest(model, min(10.0, 0.02 * self.seconds))
+
+        def steps(reach: int) -> float:
+            return (self.seconds - self.elapsed()) / networks / timed(reach)[1]
+
+        return timed(self._reach(width, steps))
+
     def width(self) -> int:
         """Units of a layer: the most for which the text is enough, and the time that each of the
         networks has.
@@ -219,17 +233,22 @@ class Planner:
         without, training = self.fastest(model, min(0.5, measured))
         attending = self._attending(model, training, min(0.5, measured), without)
         overhead = AMX_OVERHEAD if training.precision == "amx" else OVERHEAD
-        read = math.prod(recipe.batch_shape(self.characters, self.training)) * self.seconds
+        read = math.prod(recipe.batch_shape(self.characters, self.training))
         without /= parameter_count(model) * (1 + overhead / TYPICAL)
 
-        def passes(width: int, parameters: int) -> float:
-            """How often one network of this size could read the text."""
-            step = without * parameters * (1 + overhead / width) + attending(width)
-            return read / step / self.characters
+        def passes(width: int, parameters: int, networks: int) -> float:
+            """How often each of the networks could read the text."""
+            step = without * parameters * (1 + overhead / width)
+
+            def steps(reach: int) -> float:
+                return self.seconds / networks / (step + attending * reach)
+
+            return steps(self._reach(width, steps)) * read / self.characters
 
         def width_of(networks: int) -> int:
             def possible(width: int, parameters: int) -> float:
-                return min(passes(width, parameters) / networks, recipe.most_passes_for(parameters))
+                most = recipe.most_passes_for(parameters)
+                return min(passes(width, parameters, networks), most)
 
             return recipe.width_for(self.model, self.characters, self._in_a_row, possible)
 
@@ -237,27 +256,32 @@ class Planner:
             width = width_of(networks)
             parameters = parameter_count(replace(self.model, hidden=width))
             most = recipe.most_passes_for(parameters)
-            return passes(width, parameters) / networks / most
+            return passes(width, parameters, networks) / most
 
         return width_of(self._networks(share))
 
     def _attending(
         self, model: ModelConfig, training: TrainConfig, seconds: float, without: float
-    ) -> Callable[[int], float]:
-        """What attention adds to the time of a step, by the units of a layer: measured for this
-        network, and in proportion to its reach for others. `without`: the time of a step without.
+    ) -> float:
+        """What attention adds to the time of a step for each character that it reaches, measured
+        for this network. `without`: the time of a step without.
         """
-        usual = self._reach(model.hidden)
+        usual = self._reach(model.hidden, lambda _: math.inf)
         if not usual:
-            return lambda _: 0.0
+            return 0.0
         added = self._step_seconds(replace(model, attention=usual), training, seconds) - without
-        return lambda width: max(0.0, added) * self._reach(width) / usual
+        return max(0.0, added) / usual
 
-    def _reach(self, width: int) -> int:
-        """How far the attention of a network with this many units in a layer reaches."""
+    def _reach(self, width: int, steps: Callable[[int], float]) -> int:
+        """How far the attention of a network with this many units in a layer reaches: no further
+        than the steps for which there is time then.
+        """
         if self.model.attention is not None:
             return self.model.attention
-        return recipe.attention_for(width, self._in_a_row)
+        reach = recipe.attention_for(width, self._in_a_row)
+        while reach > steps(reach):
+            reach = recipe.attention_for(width, reach // 2)
+        return reach
 
     @property
     def _in_a_row(self) -> float:

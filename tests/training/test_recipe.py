@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -320,6 +321,15 @@ def test_attention_reaches_no_further_than_a_network_reads_in_a_row(novel: Corpu
     lists = small_corpus((TEXT + "\n") * 200, document_separator="\n\n")
     assert reach(lists) == 1024 and len(TEXT) < 4096
     assert reach(novel, attention=0) == 0 and reach(lines, attention=16) == 16
+
+
+@pytest.mark.parametrize(("steps", "reach"), [(100, 0), (128, 128), (700, 512), (1024, 1024)])
+def test_attention_reaches_no_further_than_a_run_has_steps(
+    steps: int, reach: int, novel: Corpus
+) -> None:
+    model, training = ModelConfig(hidden=128), TrainConfig(steps=steps)
+    assert resolve(novel, model, training)[0].attention == reach
+    assert resolve(novel, replace(model, attention=2048), training)[0].attention == 2048
 
 
 def test_a_model_without_a_text_needs_its_size() -> None:

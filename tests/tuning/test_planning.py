@@ -101,12 +101,30 @@ def test_the_time_that_attention_takes_is_known(
         machine = Machine(monkeypatch, 2e10, attending=attending)
         return machine.plan(novel, 100, model=ModelConfig(**model))
 
-    cheap, dear = planned(10.0), planned(1000.0)
+    cheap, dear = planned(10.0), planned(1000.0, attention=1024)
     assert cheap.model.attention == dear.model.attention == 1024
     assert dear.model.hidden < cheap.model.hidden
-    for found in (dear, planned(1000.0, attention=4096)):
+    for found in (dear, planned(1000.0), planned(1000.0, attention=4096)):
         assert found.passes * len(novel.train) >= 4.5 * parameter_count(found.model)
     assert planned(1000.0, attention=0).model.hidden >= cheap.model.hidden
+
+
+def test_attention_reaches_no_further_than_there_is_time_for_steps(
+    novel: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def planned(seconds: float, **model: Any) -> planning.Plan:
+        machine = Machine(monkeypatch, 1e10, attending=300.0)
+        return machine.plan(novel, seconds, model=ModelConfig(hidden=128, **model))
+
+    plans = [planned(seconds) for seconds in (20, 40, 80, 160)]
+    reaches = [found.model.attention for found in plans]
+    assert reaches == sorted(reaches) and len(set(reaches)) > 2 and reaches[-1] == 1024
+    for found in plans:
+        assert found.training.steps is not None
+        assert found.model.attention <= found.training.steps * 1.2  # less what validations take
+        further = planned(found.seconds, attention=2 * found.model.attention).training.steps
+        assert found.model.attention == 1024 or further < 2 * found.model.attention
+    assert planned(10).model.attention == 0 and planned(10, attention=16).model.attention == 16
 
 
 def test_several_networks_where_one_cannot_use_the_time(
@@ -118,9 +136,10 @@ def test_several_networks_where_one_cannot_use_the_time(
     ]
     counts = [found.training.networks for found in plans]
     assert counts[0] == 1 and counts[-1] == recipe.MOST_NETWORKS and counts == sorted(counts)
-    for found in plans[3:]:  # three have time for a part, more for all that they can learn
-        least = 0.8 if (found.training.networks or 1) > 3 else 0.45
-        assert found.passes >= least * recipe.most_passes_for(parameter_count(found.model))
+    assert set(counts) & set(recipe.ENOUGH)
+    for networks, found in zip(counts, plans, strict=True):
+        least = recipe.ENOUGH.get(networks, recipe.ENOUGH_FOR_MORE) if networks > 1 else 0.0
+        assert found.passes >= 0.9 * least * recipe.most_passes_for(parameter_count(found.model))
     asked = TrainConfig(networks=3)
     found = Machine(monkeypatch, 2e10).plan(novel, 20.0, training=asked)
     assert found.training.networks == 3 and found.seconds < 20 / 3
