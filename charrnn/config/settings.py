@@ -99,7 +99,8 @@ class ModelConfig(Settings):
     )
     layer_norm: bool = network(
         None,
-        "Layer normalization of each layer's outputs (default: for cells with a cell state c).",
+        "Layer normalization of each layer's outputs (default: for lstm, peephole, coupled and "
+        "depth-gated).",
     )
     attention: int = network(
         None,

@@ -59,8 +59,8 @@ class TrainConfig(Settings):
     beta2: float = training(0.999, "Adam's decay of the squared-gradient average.", 0.0, 0.9999999)
     epsilon: float | None = training(
         None,
-        "Term against division by zero (default: adam, adamw and rmsprop 1e-8, adagrad 1e-10, "
-        "adadelta 1e-6).",
+        "Term against division by zero (default: adam, adamw, soap and rmsprop 1e-8, adagrad "
+        "1e-10, adadelta 1e-6).",
         1e-15,
         1.0,
     )
@@ -81,7 +81,7 @@ class TrainConfig(Settings):
     decay_after: float = training(
         None,
         "Epochs before the learning rate begins to fall: cosine (default: a tenth of the run), "
-        "step and exponential (0: `decay_every`).",
+        "step (0: `decay_every`) and exponential.",
         0.0,
         1e9,
     )
@@ -98,7 +98,7 @@ class TrainConfig(Settings):
     weight_decay: float | None = training(
         None,
         "Decoupled weight decay: subtract this times the learning rate times each weight at each "
-        "step (default: adamw by passes, others 0).",
+        "step (default: adamw and soap by passes, others 0).",
         0.0,
         1e3,
     )

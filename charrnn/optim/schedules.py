@@ -121,7 +121,7 @@ def steps(at: Moment, config: TrainConfig) -> float:
 
 
 def exponential(at: Moment, config: TrainConfig) -> float:
-    """decay_rate^(epochs beyond decay_after / decay_every): `step` without its steps."""
+    """decay_rate^((epochs beyond decay_after) / decay_every): `step` without its steps."""
     return float(
         config.decay_rate ** (max(0.0, at.epochs - config.decay_after) / config.decay_every)
     )
