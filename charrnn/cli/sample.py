@@ -149,7 +149,8 @@ def sample(
     pipe or file on standard input is taken as the prime, exactly as it is, unless --prime or
     --prime-file is given; in a script whose standard input serves another purpose, pass --prime "".
     """
-    is_greedy = bool(temperature) and not any(temperature) and not settings["temperature_to"]
+    others = settings["temperature_to"], settings["inner_temperature"]
+    is_greedy = bool(temperature) and not any((*temperature, *others))
     settings["seed"] = (0 if is_greedy else secrets.randbits(53)) if seed is None else seed
     settings["stop"] = tuple(map(unescaped, settings["stop"]))
     values = {name: value for name, value in settings.items() if value is not None}

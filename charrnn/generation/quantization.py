@@ -1,8 +1,9 @@
 """Weights of fewer bits, for generation: a product reads half or a quarter of float32's bytes.
 
 Matrices that are read completely for every character are rounded: W_h of all layers, W_x from the
-second layer on, and the decoder's. The first layer's W_x, where only one row is read, embeddings,
-vectors and biases stay in float32.
+second layer on, the decoder's, and with rounds of the Mogrifier theirs and the first layer's W_x.
+Without rounds only one row of that is read, and it stays in float32, as do embeddings, vectors and
+biases.
 
     bf16 the upper half of a float32: 8 bits of precision, rounded to nearest, ties to even
     int8    q s: q from -127 to 127, s for each column of a matrix (one gate of one unit), the

@@ -129,7 +129,7 @@ def _findings(
 
 def _recipe(corpus: Corpus) -> tuple[ModelConfig, TrainConfig, float]:
     """The largest network that suits the text, its training, and how often it reads the text."""
-    model = ModelConfig(vocab_size=len(corpus.vocab))
+    model = recipe.with_rounds(ModelConfig(vocab_size=len(corpus.vocab)))
     width = recipe.width_for(
         model,
         len(corpus.train),

@@ -71,6 +71,10 @@ _OF_ITS_OWN = [
 """Settings that say how a run goes, not how the network learns."""
 _OF_THE_RATE = "warmup", "decay_after", "weight_decay"
 """Settings that follow from the learning rate, the optimizer and the schedule."""
+_OF_THE_SIZE = "embedding", "mogrifier"
+"""Settings of a network that its number of parameters, and with that dropout, follows from. Whether
+there are rounds follows from the embedding.
+"""
 TYPICAL_RATE, TYPICAL_WIDTH = 0.012, 128
 """Adam's rate for layers of this width."""
 
@@ -122,8 +126,12 @@ def departures(
     in_a_row = min(in_a_row, training.reset_every or in_a_row)
     about = characters, per_pass, in_a_row, is_fine_tuning
     usual = values_of(*_decided(network, length, *about))
+    for name in _OF_THE_SIZE:
+        usual[name] = getattr(_decided(network, length, *about)[0], name)
+        network = replace(network, **{name: getattr(model, name)})
     same_rate = training.reopened(*_OF_THE_RATE)
-    following = _decided(network, same_rate, *about)[1]
+    dropped, following = _decided(network, same_rate, *about)
+    usual |= {name: getattr(dropped, name) for name in ("dropout", "input_dropout")}
     usual |= {name: getattr(following, name) for name in _OF_THE_RATE}
     return {
         name: value

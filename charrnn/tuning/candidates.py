@@ -146,11 +146,13 @@ def plan_text(candidates: Sequence[Candidate], seeds: Sequence[int]) -> str:
     return json.dumps({"seeds": list(seeds), "candidates": described}, indent=1)
 
 
-def hidden_in(folder: Path, name: str) -> int | None:
-    """The candidate's hidden units in this folder's plan; None without a readable plan."""
+def size_in(folder: Path, name: str) -> tuple[int, int] | None:
+    """The candidate's hidden units and attention in this folder's plan; None without a readable
+    plan.
+    """
     try:
-        stored = parse_json(read_regular(folder / PLAN, MOST_READ))
-        return int(stored["candidates"][name]["hidden"])
+        settings = parse_json(read_regular(folder / PLAN, MOST_READ))["candidates"][name]
+        return int(settings["hidden"]), int(settings["attention"])
     except (OSError, ValueError, LookupError, TypeError, OverflowError):
         return None
 

@@ -22,8 +22,8 @@ from charrnn.tuning.candidates import (
     check_one_network,
     check_plan,
     folder_names,
-    hidden_in,
     plan_text,
+    size_in,
 )
 from charrnn.tuning.compared_run import ComparedRun
 from charrnn.tuning.dealing import deal, rounds
@@ -93,16 +93,22 @@ def with_size(
     *,
     threads: int | None = None,
 ) -> list[Candidate]:
-    """The candidates with `hidden` filled in where it is None: the value planned for the first
-    candidate in these seconds, or the one recorded in the comparison's folder.
+    """The candidates with `hidden` filled in where it is None, and the first one with `attention`:
+    the values planned for the first candidate in these seconds, or those recorded in the
+    comparison's folder.
     """
-    first = candidates[0]
-    hidden = first.model.hidden or hidden_in(Path(folder), first.name)
-    if hidden is None:
-        training = first.training.filled(networks=1)
-        hidden = plan(first.corpus, seconds, first.model, training, threads=threads).model.hidden
+    first, *others = candidates
+    model = first.model
+    if None in (model.hidden, model.attention):
+        size = size_in(Path(folder), first.name)
+        if size is None:
+            training = first.training.filled(networks=1)
+            planned = plan(first.corpus, seconds, model, training, threads=threads).model
+            size = planned.hidden, planned.attention
+        model = first.model.filled(hidden=size[0], attention=size[1])
     return [
-        replace(candidate, model=candidate.model.filled(hidden=hidden)) for candidate in candidates
+        replace(first, model=model),
+        *(replace(one, model=one.model.filled(hidden=model.hidden)) for one in others),
     ]
 
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 from charrnn.config import ModelConfig, TrainConfig
@@ -166,7 +165,24 @@ class Planner:
     def plan(self) -> Plan:
         """Measure this machine and decide."""
         width = self.width()
-        model, step, training = self._measured(width)
+        found = self._planned(width, self._reach(width, lambda _: math.inf))
+        chosen = found.training.precision, found.training.networks
+        training = replace(self.training, precision=chosen[0], networks=chosen[1])
+        with_these = replace(self, training=training)
+        while self.model.attention is None:
+            reach, steps = found.model.attention, found.training.planned_steps(found.most_steps)
+            if steps >= reach:
+                break
+            # with less attention there is time for more steps, but hardly for twice as many
+            found = with_these._planned(
+                width, recipe.attention_for(width, min(2 * steps, reach // 2))
+            )
+        return found
+
+    def _planned(self, width: int, reach: int) -> Plan:
+        """The plan for networks of this width and reach of attention."""
+        model = replace(self.model, hidden=width, attention=reach)
+        step, training = self.fastest(model, min(10.0, 0.02 * self.seconds))
         validation = self.validation_seconds(model)
         shape = recipe.batch_shape(self.characters, self.training)
         per_pass = Streams(self.corpus.train, *shape).steps
@@ -208,20 +224,6 @@ class Planner:
             most_steps=most,
             end=now + rest,
         )
-
-    def _measured(self, width: int) -> tuple[ModelConfig, float, TrainConfig]:
-        """The network with these units, the time of a step, and its training."""
-        networks = self.training.networks or 1
-
-        @cache
-        def timed(reach: int) -> tuple[ModelConfig, float, TrainConfig]:
-            model = replace(self.model, hidden=width, attention=reach)
-            return model, *self.fastest(model, min(10.0, 0.02 * self.seconds))
-
-        def steps(reach: int) -> float:
-            return (self.seconds - self.elapsed()) / networks / timed(reach)[1]
-
-        return timed(self._reach(width, steps))
 
     def width(self) -> int:
         """Units of a layer: the most for which the text is enough, and the time that each of the

@@ -136,11 +136,14 @@ def space_of(
     for name in searched:
         if name not in SEARCHED and name not in space:
             raise ConfigError(f"`{name}` has no range of its own; name its values")
+        if name == "cell" and _rounds(space, base):
+            continue
         if name not in space and (asked[name] is None or name in ("cell", "layers")):
             dimension = _around_recipe(corpus, base, name)
             if dimension is not None:
                 space[name] = dimension
     _check_parts(space, base)
+    _check_rounds(space, base)
     if not space:
         raise ConfigError("nothing is left to tune: every setting is fixed")
     return space
@@ -158,6 +161,28 @@ def _check_parts(space: Space, base: Base) -> None:
     for parts, size in product(values["parts"], values["batch_size"]):
         if size is not None and size % parts:
             replace(base.training, parts=parts, batch_size=size)  # raises
+
+
+def _rounds(space: Space, base: Base) -> list[Value]:
+    """The rounds of the Mogrifier that are asked for and that other cells do not have."""
+    return [rounds for rounds in _values_of(space, base, "mogrifier") if rounds]
+
+
+def _check_rounds(space: Space, base: Base) -> None:
+    """`ConfigError` if a network may come up that cannot have its rounds of the Mogrifier."""
+    names = "cell", "embedding", "mogrifier"
+    for chosen in product(*(_values_of(space, base, name) for name in names)):
+        replace(base.model, **dict(zip(names, chosen, strict=True)))  # raises
+
+
+def _values_of(space: Space, base: Base, name: str) -> list[Value]:
+    """The values of a setting that may come up; of a range its ends."""
+    dimension = space.get(name)
+    if dimension is None:
+        return [getattr(base.model, name)]
+    if isinstance(dimension, Range):
+        return [int(dimension.low), int(dimension.high)]
+    return [*dimension.values]
 
 
 def _choices(name: str, values: Sequence[Value]) -> Choices:

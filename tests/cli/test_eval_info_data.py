@@ -519,6 +519,7 @@ def trained_on(folder: Path, model: Any, training: Any, **options: Any) -> str:
     [
         ({}, {}, "the recipe's"),
         ({"cell": "gru", "hidden": 24, "layers": 1}, {}, "the recipe's"),  # stand in another line
+        ({"mogrifier": 0}, {}, "the recipe's, except mogrifier 0"),
         ({"dropout": 0.4}, {"seed": 3}, "the recipe's, except dropout 0.4, seed 3"),
         ({"skip": True}, {"clip_norm": 0.5}, "the recipe's, except skip True, clip_norm 0.5"),
         ({}, {"learning_rate": 0.5}, "the recipe's, except learning_rate 0.5"),

@@ -447,6 +447,16 @@ def test_settings_at_their_ends(flags: tuple[str, ...], count: str) -> None:
         assert set(texts) == {greedy["text"]}
 
 
+def test_only_what_draws_nothing_has_seed_0() -> None:
+    def seed(*flags: str) -> int:
+        return int(json.loads(sample(*flags, "--length", "5", "--json").stdout)["seed"])
+
+    greedy = "--temperature", "0"
+    assert seed(*greedy) == seed(*greedy, "--inner-temperature", "0") == 0
+    for flags in ("--inner-temperature", "0.8"), ("--temperature-to", "1"):
+        assert seed(*greedy, *flags) > 0
+
+
 def test_a_prime_of_unknown_characters_only_is_no_prime() -> None:
     flags = ("--unknown", "skip", "--no-prime", "--seed", "1", "--length", "40")
     assert sample("--prime", "\u2603\u2604", *flags).stdout == written("", 40, seed=1)

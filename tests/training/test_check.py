@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import charrnn
+from charrnn.network.parameters import parameter_count
+from charrnn.training import check, recipe
 from charrnn.training.check import advice
 
 DRAW = random.Random(2)
@@ -137,6 +139,19 @@ def test_sizes(path: Path) -> None:
     assert findings(path, TEXT)["size"].level == "ok"
     assert "init_from" in findings(path, SHORT)["size"].text
     assert "none is held out" in findings(path, SHORT, val_fraction=0.0)["size"].text
+
+
+@pytest.mark.parametrize("characters", [13_000, 21_000, 72_000, 230_000])
+def test_the_network_for_a_text_is_one_that_training_would_choose(
+    path: Path, characters: int
+) -> None:
+    path.write_text((TEXT * 2)[:characters])
+    corpus = charrnn.Corpus.read(path)
+    model, _, passes = check._recipe(corpus)
+    most = recipe.PARAMETERS_PER_CHARACTER * len(corpus.train)
+    count = parameter_count(model)
+    assert model.mogrifier == recipe.ROUNDS and count <= most
+    assert passes == recipe.most_passes_for(count)
 
 
 def test_standard_input_is_read_once() -> None:

@@ -16,8 +16,10 @@ from charrnn.config.training import TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network.model import Model
 from charrnn.text.corpus import Corpus
+from charrnn.text.streams import Streams
 from charrnn.training import recipe
 from charrnn.training.recipe import (
+    departures,
     dropout_for,
     input_dropout_for,
     learning_rate_for,
@@ -321,6 +323,16 @@ def test_attention_reaches_no_further_than_a_network_reads_in_a_row(novel: Corpu
     lists = small_corpus((TEXT + "\n") * 200, document_separator="\n\n")
     assert reach(lists) == 1024 and len(TEXT) < 4096
     assert reach(novel, attention=0) == 0 and reach(lines, attention=16) == 16
+
+
+@pytest.mark.parametrize("chosen", [{}, {"mogrifier": 0}, {"embedding": 0}, {"embedding": 512}])
+def test_what_follows_from_a_setting_departs_from_nothing(chosen: dict[str, int]) -> None:
+    corpus = small_corpus((TEXT * 200)[:400_000])
+    asked = ModelConfig(hidden=256, **chosen), TrainConfig(epochs=40.0)
+    model, training = resolve(corpus, *asked)
+    per_pass = Streams(corpus.train, *recipe.batch_shape(len(corpus.train), training)).steps
+    found = departures(model, training, len(corpus.train), per_pass)
+    assert model.dropout > 0 and found == chosen
 
 
 @pytest.mark.parametrize(("steps", "reach"), [(100, 0), (128, 128), (700, 512), (1024, 1024)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,8 +19,15 @@ from charrnn.evaluation.evaluate import evaluate
 from charrnn.network.model import Model
 from charrnn.training.run_file import load_run
 from charrnn.training.run_folder import RunFolder
-from charrnn.tuning import question
-from charrnn.tuning.candidates import Candidate, combinations, folder_names, of_equal_size
+from charrnn.tuning import comparison, question
+from charrnn.tuning.candidates import (
+    PLAN,
+    Candidate,
+    combinations,
+    folder_names,
+    of_equal_size,
+    plan_text,
+)
 from charrnn.tuning.comparison import compare
 from charrnn.tuning.outcomes import Event, Outcome, Result, results
 from tests.reference.small import small_corpus
@@ -100,6 +108,33 @@ def test_equal_size_is_the_nearest_to_the_first() -> None:
         assert one.parameters == Model(one.model).count()
     same = of_equal_size(given)
     assert same[0].resolved == given[0].resolved == same[4].resolved
+
+
+def test_in_a_given_time_attention_is_what_training_would_choose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, asked = small_corpus(), []
+
+    def planned(corpus: Any, seconds: float, model: ModelConfig, *_: Any, **__: Any) -> Any:
+        asked.append(seconds)
+        return SimpleNamespace(model=model.filled(hidden=96, attention=256))
+
+    monkeypatch.setattr(comparison, "plan", planned)
+    for hidden in (None, 128):
+        given = [
+            Candidate(cell, corpus, ModelConfig(cell=cell, hidden=hidden), TrainConfig())
+            for cell in CELL_NAMES[:2]
+        ]
+        for folder in (tmp_path / "new", tmp_path / f"begun {hidden}"):
+            sized = comparison.with_size(given, folder, 20.0)
+            assert [one.model.hidden for one in sized] == [hidden or 96] * 2
+            equal = of_equal_size(sized)
+            assert [one.model.attention for one in equal] == [256, 256]
+            folder.mkdir(exist_ok=True)
+            (tmp_path / f"begun {hidden}").mkdir(exist_ok=True)
+            (tmp_path / f"begun {hidden}" / PLAN).write_text(plan_text(equal, [0]))
+        (tmp_path / "new").rmdir()
+    assert asked == [20.0, 20.0]  # a comparison that has begun is as it was
 
 
 def test_equal_size_of_the_largest_networks() -> None:

@@ -116,7 +116,7 @@ def test_attention_reaches_no_further_than_there_is_time_for_steps(
         machine = Machine(monkeypatch, 1e10, attending=300.0)
         return machine.plan(novel, seconds, model=ModelConfig(hidden=128, **model))
 
-    plans = [planned(seconds) for seconds in (20, 40, 80, 160)]
+    plans = [planned(seconds) for seconds in (20, 40, 80, 160, 200)]
     reaches = [found.model.attention for found in plans]
     assert reaches == sorted(reaches) and len(set(reaches)) > 2 and reaches[-1] == 1024
     for found in plans:
@@ -195,6 +195,39 @@ def test_only_one_says_how_long(novel: Corpus, name: str) -> None:
 def test_a_time_must_be_one(novel: Corpus, duration: str | float) -> None:
     with pytest.raises(ConfigError, match=r"^`duration` (must be |20 has no unit)"):
         plan(novel, duration)
+
+
+@pytest.mark.parametrize(
+    ("characters", "seconds"), [(100_000, 60), (100_000, 90), (100_000, 150), (5000, 600)]
+)
+def test_attention_reaches_no_further_than_each_network_has_steps(
+    characters: int, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = small_corpus((TEXT * 100)[:characters])
+    found = Machine(monkeypatch, 2e10).plan(corpus, seconds, model=ModelConfig(hidden=128))
+    assert found.training.steps is not None
+    assert 0 < found.model.attention <= found.training.steps < 2 * 1024
+    assert (found.training.networks or 1) > 1
+
+
+def test_measuring_that_takes_all_the_time_ends(
+    novel: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(monkeypatch, 1e9)
+    step = machine.step
+
+    def slow(*given: Any) -> float:
+        machine.now += 4 * step(*given)
+        return step(*given)
+
+    monkeypatch.setattr(planning.Planner, "_step_seconds", lambda *given: slow(*given))
+    for seconds in (6.0, 8.0, 11.0, 20.0):
+        try:
+            found = machine.plan(novel, machine.now + seconds, model=ModelConfig(hidden=128))
+        except ConfigError as error:
+            assert "makes no step" in str(error) and seconds < 20
+        else:
+            assert found.training.steps is not None and found.training.steps > 0
 
 
 def test_too_little_time_for_one_step(novel: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:

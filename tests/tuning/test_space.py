@@ -104,6 +104,23 @@ def test_what_is_varied_is_searched_where_it_is_said() -> None:
             space(base(), varied)
 
 
+def test_rounds_of_the_mogrifier_are_searched_where_networks_may_have_them() -> None:
+    for asked, varied in ((base({"mogrifier": 3}), {}), (base(), {"mogrifier": [0, 3]})):
+        found = space(asked, varied)
+        assert "cell" not in found and "layers" in found
+        point = recipe_point(CORPUS, found, asked)
+        assert configs_at(CORPUS, asked, found, point, varied)[0].cell == "lstm"
+    assert "cell" in space(base({"mogrifier": 0}))
+    wrong: list[dict[str, Any]] = [
+        {"mogrifier": [0, 3], "cell": ["lstm", "gru"]},
+        {"mogrifier": [0, 3], "embedding": [0, 64]},
+        {"mogrifier": Range(0, 5), "embedding": Range(0, 64)},
+    ]
+    for varied in wrong:
+        with pytest.raises(ConfigError, match="needs `cell` lstm and an `embedding`"):
+            space(base(), varied)
+
+
 def test_the_recipe_s_point_leaves_all_to_the_recipe() -> None:
     asked = base()
     found = space(asked)
