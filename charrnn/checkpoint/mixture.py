@@ -112,7 +112,8 @@ class Mixture(Sequence[Trained]):
 
     def read_by(self, n: int, ids: NDArray[Any]) -> NDArray[Any]:
         """A text ids (K,) in `vocab` as network n reads it."""
-        return ids if self.is_whole[n] else self.read_as[n].astype(ids.dtype)[ids]
+        own = self.networks[n].vocab.dtype  # which may be wider than that of the text
+        return ids if self.is_whole[n] else self.read_as[n].astype(own)[ids]
 
     def is_absent(self, ids: NDArray[Any]) -> NDArray[np.bool_] | None:
         """Which networks lack which characters of a text ids (K,): bool (networks, K); None if

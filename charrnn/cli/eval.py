@@ -162,6 +162,10 @@ def eval_(
     else:
         text, before = own_text(members[0], own, split or "validation")
         warn_of_other_texts(members)
+    if remembering is not None:
+        from charrnn.evaluation.memory import check_length
+
+        check_length(len(text[0]) - 1)
     from charrnn.text.documents import follows_separator
     from charrnn.text.vocab import counted
 

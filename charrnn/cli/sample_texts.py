@@ -65,7 +65,10 @@ def json_object(request: Request, configs: Sequence[SamplingConfig]) -> dict[str
         for text in request.texts(each)
     ]
     output: dict[str, Any] = samples[0] if len(samples) == 1 else {"samples": samples}
-    return output | request.about(config)
+    flags = {}
+    if len(configs) > 1:
+        flags["temperature"] = tuple(each.temperature for each in configs)
+    return output | (request.about(config, **flags) | output)
 
 
 def _stream(request: Request, config: SamplingConfig) -> tuple[str, str]:

@@ -206,7 +206,7 @@ def preceded(
     if not openings:
         return [*texts], starts
     begun = [
-        np.append(opening.ids[:1].astype(ids.dtype), ids)
+        np.append(opening.ids[:1].astype(np.min_scalar_type(opening.ids.max(initial=0))), ids)
         for opening, ids in zip(openings, cycle(texts), strict=False)
     ]
     return begun, None if starts is None else starts + 1

@@ -56,6 +56,15 @@ CAUTIONS = np.array([0.5, 1, 2, 3, 4.5, 7, 12, 30, np.inf])
 """The values of c."""
 
 
+def check_length(characters: int) -> None:
+    """`CorpusError` for a text that is too long for a memory."""
+    if characters > LONGEST:
+        raise CorpusError(
+            f"the text has {characters:,} characters, but a memory can be kept of {LONGEST:,} at "
+            "most; take a part of it"
+        )
+
+
 def evaluate_with_memory(
     model: Models | Mixture,
     ids: NDArray[Any],
@@ -76,11 +85,7 @@ def evaluate_with_memory(
     """
     config, members = config or MemoryConfig(), members_of(model)
     ids, targets = checked_text(model, ids, openings)
-    if targets > LONGEST:
-        raise CorpusError(
-            f"the text has {targets:,} characters, but a memory can be kept of {LONGEST:,} at "
-            "most; take a part of it"
-        )
+    check_length(targets)
     outputs = [np.zeros((targets, each.width), np.float16) for each in members]
 
     def keep(networks: Sequence[Network], blocks: Sequence[Block], scored: NDArray[Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from string import whitespace
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
@@ -27,6 +28,8 @@ ONE_LINE = ".*"
 """The pattern of lines that must contain words: else a line without them would be gone on after."""
 MOST = 2048
 """Texts written side by side."""
+SEPARATOR = 64
+"""Characters that a separator of documents may have, at most."""
 WINDOW, FEWEST = 2000, 2
 """`ShortTexts` gives up when fewer than FEWEST of the last WINDOW texts have passed."""
 
@@ -96,10 +99,18 @@ class ShortTexts:
             config = replace(config, match=ONE_LINE)
         if length is None:
             # a line needs its newline, a separator may be longer
-            end = 1 if is_line else 64
             longest = self.short.min_length + LENGTH
-            length = longest if most is None else most + end
+            length = longest if most is None else most + (1 if is_line else SEPARATOR)
+            if self._networks.vocab.unit == "byte" and max(self._networks.vocab.codes) > 127:
+                length *= 4  # bytes that a character may have
         return replace(config, length=length)
+
+    @property
+    def _separator(self) -> int:
+        """How many characters of a separator may follow a text, at most, apart from white space."""
+        separator = self._networks.corpus_config.document_separator or ""
+        is_visible = bool(set(separator) - set("\\nrt+*" + whitespace))
+        return SEPARATOR if is_visible and self.config.until == "document" else 0
 
     def exclude(self, name: str, text: Corpus | str) -> None:
         """Let no text pass that is a whole line or document of this one (or what `config.until`
@@ -145,10 +156,11 @@ class ShortTexts:
             endings.automaton,
             self._training,
         )
+        separator = self._separator  # a text that is not yet over may contain a part of it
         begun, take = endings.begun(symbols_of(endings.vocab, ids[:, None])[0]), config.take
 
         def is_too_long(text: str) -> bool:
-            return most is not None and len((begun + text).strip()) > most
+            return most is not None and len((begun + text).strip()) > most + separator
 
         while True:
             # about as many as will do, at the rate so far

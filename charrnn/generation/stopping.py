@@ -224,7 +224,7 @@ class Text:
         last = last or self._stop.reached
         is_document = False
         if self._document is not None:
-            text = self._document.feed(text, last, self._may_end)
+            text = self._document.feed(text, last, lambda symbols: self._may_end(len(symbols)))
             is_document = self._document.reached
         last = last or is_document
         if self._utf8 is not None:

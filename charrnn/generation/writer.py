@@ -109,7 +109,7 @@ class Writer:
         self.model, self.streams = rounded(model, self.precision), streams
         self._end = end
         self.workers, self._documents = workers or Workers(1), documents
-        self._seed, self._take = config.seed, config.take
+        self._seed, self._take, self._starts = config.seed, config.take, 1
         if panels is None or self.model is not model:
             panels = Panels(self.model, backward=False)
             panels.refresh(self.workers)
@@ -171,6 +171,7 @@ class Writer:
     def begin(self, starts: StartStates) -> None:
         """Start every stream from one of these, which the seed chooses (`StartStates.chosen`)."""
         chosen = starts.chosen(self._seed, self.streams, self._take)
+        self._starts = len(starts)
         self.state.put(slice(None), starts.state, chosen)
         self.last = starts.ids[chosen]
 
@@ -297,14 +298,15 @@ class Writer:
 
     def spread(self, streams: int, take: int, documents: bool = True) -> Self:
         """Another writer with the same weights that writes these takes, from `take` on, after what
-        this one has read. Of this one's streams, which may start from different states, each is
-        continued by every (number of streams)th take. Without `documents`, no state is reset.
+        this one has read. Each continues one of this one's streams that started where it would have
+        started. Without `documents`, no state is reset.
         """
         other = copy.copy(self)
         other._take, other.random = take, _generators(self._seed, streams, take)
         if not documents:
             other._documents = None
-        other._continue_from([(take - self._take + n) % self.streams for n in range(streams)])
+        period = self.streams // self._starts * self._starts or self.streams
+        other._continue_from([(take - self._take + n) % period for n in range(streams)])
         other._make_work()
         return other
 

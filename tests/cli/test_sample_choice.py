@@ -83,6 +83,16 @@ def test_the_best_of_takes() -> None:
     )
     for n, sample in enumerate(found["samples"]):
         assert 3 * n < sample["take"] <= 3 * n + 3 and sample["nats_per_char"] > 0
+    found = json.loads(charrnn_("sample", "a", "--best-of", "6", "--json", *FLAGS).stdout)
+    assert found["take"] == best.take > 1
+
+
+def test_json_of_several_temperatures_is_made_again() -> None:
+    flags = "--temperature", "0.3", "--temperature", "1", "--json", *FLAGS
+    found = json.loads(charrnn_("sample", "a", *flags).stdout)
+    assert [each["temperature"] for each in found["samples"]] == [0.3, 1]
+    words = shlex.split(found["again"])[1:]
+    assert json.loads(charrnn_(*words).stdout)["samples"] == found["samples"]
 
 
 def test_logprobs() -> None:

@@ -239,3 +239,14 @@ def test_the_more_particles_the_closer() -> None:
     given, _ = exact()
     far, near = (distance(frequencies(900, particles), given) for particles in (1, 8))
     assert near < far / 2
+
+
+@pytest.mark.parametrize("pattern", [None, "(?s).*é.*"])
+def test_documents_of_a_network_of_bytes_end_where_they_match(pattern: str | None) -> None:
+    trained = network(BYTES, "byte", "\n")
+    settings = config(pattern, until="document", length=60)
+    texts = generate_texts(trained, 300, "", settings)
+    ended = [text for text in texts if text.ended == "document"]
+    assert len(ended) > 30 and any(ord(c) > 127 for text in ended for c in text.text)
+    for text in ended:
+        assert text.text.endswith("\n") and (pattern is None or re.fullmatch(pattern, text.text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -168,3 +169,21 @@ def test_the_log_of_a_mean_has_a_floor() -> None:
     found = mean_of(outlooks, Mixture([A, B], [0.5, 0.5])).own
     np.testing.assert_allclose(np.exp(found[1]), 1 / 6, rtol=1e-5)
     assert np.isfinite(found).all()
+
+
+def test_a_network_with_more_than_256_symbols_beside_one_with_fewer() -> None:
+    """The ids of the text may be narrower than those that the larger network reads."""
+    few, many = "\nab“", "\nab" + "".join(map(chr, range(0x400, 0x600))) + "“"
+    first, second = network(few), network(many, 2)
+    assert second.vocab.index["“"] > 255 and first.vocab.dtype != second.vocab.dtype
+    for mixture in (Mixture([first, second]), Mixture([second, first])):
+        ids = mixture.vocab.encode("ab“ba“\n")
+        n = mixture.networks.index(second)
+        openings = [replace(each.opening, ids=each.opening.ids * 0) for each in mixture]
+        openings[n] = replace(openings[n], ids=openings[n].ids + second.vocab.index["“"])
+        narrow = ids.astype(np.uint8) if ids.max() < 256 else ids
+        assert second.vocab.decode(mixture.read_by(n, narrow)) == "ab“ba“\n"
+        expected, found = (
+            evaluate(mixture, each, openings=openings).losses for each in (ids, narrow)
+        )
+        np.testing.assert_array_equal(found, expected)

@@ -15,6 +15,7 @@ from charrnn.checkpoint.trained import Trained
 from charrnn.config.sampling import SamplingConfig, ShortConfig
 from charrnn.config.settings import CorpusConfig
 from charrnn.errors import ConfigError, SamplingError
+from charrnn.generation import short
 from charrnn.generation.generate import generate, generate_many, generate_texts
 from charrnn.generation.short import WINDOW, ShortTexts, folded
 from charrnn.network.model import Model, State
@@ -167,14 +168,63 @@ def test_takes(separator: str | None, until: Any, networks: int) -> None:
 
 
 @cache
-def forgetful(number: int, separator: str | None) -> Trained:
-    """A network with three start states that remembers a little."""
+def forgetful(number: int, separator: str | None, states: int = 3) -> Trained:
+    """A network with start states that remembers a little."""
     rng = np.random.default_rng(number)
     model = Model(plain_model(vocab_size=len(P), hidden=4, layers=1))
     model.parameters.flat[:] = rng.normal(size=model.parameters.flat.size)
     model.hold_zeros()
-    state = State(model, 3)
-    state.h[:, :, :4] = rng.normal(size=(1, 3, 4))
-    starts = StartStates(state, np.array([0, 1, 2], np.int32))
+    state = State(model, states)
+    state.h[:, :, :4] = rng.normal(size=(1, states, 4))
+    starts = StartStates(state, np.arange(states, dtype=np.int32) % len(P))
     config = CorpusConfig(document_separator=separator)
     return Trained(model, Vocab(tuple(P)), config, starts=starts)
+
+
+def separated(separator: str, p: dict[str, float], unit: Any = "char") -> Trained:
+    """A network that draws these characters, whatever came before."""
+    vocab = Vocab(tuple(sorted(p)), unit)
+    model = Model(plain_model(vocab_size=len(p), hidden=4, layers=1))
+    model.parameters.flat[:] = 0
+    model.parameters["decoder.bias"][: len(p)] = np.log([p[symbol] for symbol in vocab.symbols])
+    return Trained(model, vocab, CorpusConfig(unit=unit, document_separator=separator))
+
+
+def test_a_separator_is_no_part_of_a_text_that_may_be_too_long() -> None:
+    """What passes depends on the takes alone, however many are written side by side."""
+    trained = separated("<+>", {"a": 0.25, "b": 0.25, "<": 0.45, ">": 0.05})
+    config = SamplingConfig(temperature=1.0, seed=3)
+    few, many = (
+        list(ShortTexts(trained, count, "", config, ShortConfig(max_length=5)))
+        for count in (20, 200)
+    )
+    assert many[:20] == few and max(map(len, many)) == 5
+    sizes = Counter(len(text) for text in many)
+    for size in (3, 4):
+        assert sizes[size + 1] > 0.5 * sizes[size]
+
+
+def test_the_length_of_texts_of_bytes_is_that_of_their_characters() -> None:
+    letters = "абвг"
+    pairs = dict.fromkeys(sorted({chr(byte) for byte in letters.encode()}), 1.0)
+    trained = separated("\n", {"\n": 0.4} | pairs, "byte")
+    short = ShortConfig(min_length=7, max_length=12)
+    config = SamplingConfig(temperature=1.0, seed=3, match="[абвг]{7,12}\n?")
+    texts = list(ShortTexts(trained, 10, "", config, short))
+    assert len(texts) == 10 and all(7 <= len(text) <= 12 for text in texts)
+
+
+def test_takes_of_an_ensemble_start_where_they_start_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many start states its networks have together, and whatever was written before."""
+    monkeypatch.setattr(short, "MOST", 64)
+    networks = [forgetful(n, None, states) for n, states in enumerate((7, 5, 3))]
+    config = SamplingConfig(temperature=1.0, seed=3, lines=1, length=30)
+    texts = ShortTexts(networks, 150, "", config)
+    found = [text for text in texts if text]
+    alone = [
+        written.text.strip()
+        for take in range(texts.drawn)
+        for written in generate_texts(networks, 1, "", replace(config, take=take + 1))
+        if written.ended
+    ]
+    assert found == [text for text in alone if text] and texts.drawn > 105
