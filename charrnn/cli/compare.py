@@ -228,6 +228,9 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
         duration = max(duration - elapsed(), min(duration, LEAST_SECONDS * rounds(total)))
     if equal == "parameters":
         candidates = of_equal_size(candidates)
+    elif "hidden" not in varied:
+        hidden = candidates[0].hidden
+        candidates = [replace(one, model=one.model.filled(hidden=hidden)) for one in candidates]
     with (
         Stop.installed() as stop,
         closing(Display(len(seeds), folder, stop, request.quiet)) as display,

@@ -27,7 +27,7 @@ from charrnn.cli.options import (
     setting_options,
 )
 from charrnn.cli.signals import Stop
-from charrnn.cli.train_for import planned, with_length
+from charrnn.cli.train_for import DROPS, planned, with_length
 from charrnn.cli.train_resume import check_resume, has_run, resumed
 from charrnn.cli.train_steps import carry_out
 from charrnn.config import CorpusConfig, ModelConfig
@@ -210,7 +210,7 @@ def _start(request: Request) -> int:
     other = plan = None
     if weights is not None:
         other = load(weights)
-        check_same(request.settings, other.model.config, "the weights", ("dropout", "forget_bias"))
+        check_same(request.settings, other.model.config, "the weights", (*DROPS, "forget_bias"))
         request = replace(request, settings={"unit": other.vocab.unit, **request.settings})
     corpus = read_text(
         text,
@@ -259,6 +259,7 @@ def _new_run(request: Request, corpus: Corpus, other: Trained | None) -> Run:
     model = ModelConfig.of(request.settings)
     if other is None:
         return Run.new(corpus, model, request.training)
-    run = Run.from_weights(corpus, other, request.training, dropout=model.dropout)
+    drops = {name: getattr(model, name) for name in DROPS}
+    run = Run.from_weights(corpus, other, request.training, **drops)
     run.init_from = request.init_from
     return run

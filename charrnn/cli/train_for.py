@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from charrnn.training.run_folder import RunFolder
     from charrnn.tuning.planning import Plan
 
+DROPS = "dropout", "input_dropout"
+"""Settings of a network that starts from others' weights that may differ from theirs."""
 MOST = 64
 """Networks of a run."""
 TEN_MINUTES = "10m"
@@ -66,8 +68,8 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
     assert request.duration is not None
     model = ModelConfig.of(request.settings)
     if other is not None:
-        asked = other.model.config.reopened("dropout", "input_dropout")
-        model = asked.filled(dropout=model.dropout)
+        asked = other.model.config.reopened(*DROPS)
+        model = asked.filled(dropout=model.dropout, input_dropout=model.input_dropout)
     _say_measuring(request)
     own_plan = plan(
         corpus,
@@ -80,7 +82,9 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
     )
     if not request.quiet:
         terminal.say(plan_text(own_plan, request.is_at_most))
-    chosen = values_of(own_plan.model) if other is None else {"dropout": own_plan.model.dropout}
+    chosen = values_of(own_plan.model)
+    if other is not None:  # the rest is the weights'
+        chosen = {name: chosen[name] for name in DROPS}
     settings = {**request.settings, **values_of(own_plan.training), **chosen}
     return own_plan, replace(request, settings=settings)
 
@@ -103,20 +107,25 @@ def planned_more(request: Request, run: Run, corpus: Corpus) -> Plan:
 
 
 def more_networks(request: Request, run: Run, folder: RunFolder) -> None:
-    """Give a run of several networks as many more as the first one's time says."""
+    """Give a run of several networks, which have all ended, as many more as there is time for if
+    each takes as long as the first one did. A number that was asked for stays.
+    """
     assert request.duration is not None
-    trained = (run.config.networks or 1) - len(_left(run, folder))
-    seconds = folder.seconds_before * run.total_steps / max(1, run.step)
-    more = max(1, round(seconds_of("duration", request.duration) / max(seconds, 1.0)))
-    run.change(networks=max(run.config.networks or 1, min(trained + more, MOST)))
+    if request.settings.get("networks") is not None or _left(run, folder):
+        return
+    seconds = seconds_of("duration", request.duration)
+    more = max(1, round(seconds / max(folder.seconds_before, 1.0)))
+    run.change(networks=min((run.config.networks or 1) + more, MOST))
     if not request.quiet:
-        time = terminal.duration_text(seconds)
-        terminal.say(f"plan: {run.config.networks} networks in all, about {time} each")
+        time = terminal.duration_text(seconds / more)
+        terminal.say(f"plan: {run.config.networks} networks in all, about {time} for each new one")
 
 
-def planned_rest(request: Request, run: Run, corpus: Corpus, folder: RunFolder) -> Plan | None:
+def planned_rest(
+    request: Request, run: Run, corpus: Corpus, folder: RunFolder, *, is_more: bool = False
+) -> Plan | None:
     """The plan for the rest of a run, whose networks have trained for some time; None if all have
-    ended.
+    ended. The time of the request is that of the whole run, or with `is_more` that of the rest.
     """
     from charrnn.tuning.replanning import plan_rest
 
@@ -127,8 +136,8 @@ def planned_rest(request: Request, run: Run, corpus: Corpus, folder: RunFolder) 
     _say_measuring(request)
     numbers = range(1, (run.config.networks or 1) + 1)
     before = sum(folder.network(number).seconds_before for number in numbers)
-    seconds = seconds_of("duration", request.duration) - before
-    if not request.quiet:
+    seconds = seconds_of("duration", request.duration) - (0.0 if is_more else before)
+    if not request.quiet and not is_more:
         terminal.say(f"about {terminal.duration_text(max(0.0, seconds))} of --for are left")
     share = seconds / len(left)
     plan = plan_rest(corpus, run, share, threads=request.threads, elapsed=elapsed)
@@ -139,7 +148,7 @@ def _left(run: Run, folder: RunFolder) -> list[int]:
     """The numbers of the networks that have not been trained to their end."""
     numbers = range(2, (run.config.networks or 1) + 1)
     left = [number for number in numbers if not folder.has_network(number)]
-    return left if run.is_finished else [1, *left]
+    return left if run.ended_by(folder.seconds_before) else [1, *left]
 
 
 def _say_measuring(request: Request) -> None:

@@ -15,7 +15,7 @@ from charrnn.cli.kernel_loading import load_kernels, network_kernels
 from charrnn.cli.options import Request
 from charrnn.cli.signals import Stop
 from charrnn.cli.train_for import more_networks, planned_more, planned_rest
-from charrnn.cli.train_steps import carry_out
+from charrnn.cli.train_steps import BOTH, carry_out
 from charrnn.config import TrainConfig
 from charrnn.config.fields import Value
 from charrnn.config.files import values_of
@@ -80,7 +80,10 @@ def resumed(request: Request, resume: str | None, is_started_again: bool = False
         is_one = (request.settings.get("networks") or run.config.networks or 1) == 1
         if is_started_again:
             now = values_of(run.config)
-            changes = {name: value for name, value in changes.items() if value != now.get(name)}
+            same = {name for name, value in changes.items() if value == now.get(name)}
+            if not same >= changes.keys() & BOTH:  # one of them alone would be the only one
+                same -= BOTH
+            changes = {name: value for name, value in changes.items() if name not in same}
             count = changes.get("networks")
             if isinstance(count, int) and folder.has_network(count + 1):
                 del changes["networks"]  # it has been given more since
@@ -89,6 +92,7 @@ def resumed(request: Request, resume: str | None, is_started_again: bool = False
         if request.duration is not None and not is_started_again and not is_one:
             more_networks(request, run, folder)
             folder.save_last(run)
+            plan = planned_rest(request, run, corpus, folder, is_more=True)
         elif request.duration is not None and not is_started_again:
             plan = planned_more(request, run, corpus)
             run.change(**asdict(plan.training))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from charrnn.training.tensorboard import TensorBoard
     from charrnn.tuning.planning import Plan
 
+BOTH = {"steps", "epochs"}
+"""Settings of which a change of one alone would drop the other."""
 LIMITS = ("patience", "time")
 """What can end a run before its last step."""
 
@@ -88,7 +90,10 @@ def _changes(config: TrainConfig, number: int, first: Run) -> dict[str, Any]:
     """The first network's settings that this one lacks."""
     wanted = asdict(first.config.of_network(number))
     now = asdict(config)
-    return {name: value for name, value in wanted.items() if now[name] != value and name != "pace"}
+    other = {name for name, value in wanted.items() if now[name] != value and name != "pace"}
+    if other & BOTH:  # one of them alone would be the only one
+        other |= BOTH
+    return {name: value for name, value in wanted.items() if name in other}
 
 
 def _network(own: RunFolder, number: int, first: Run, corpus: Corpus) -> Run:

@@ -133,7 +133,7 @@ def mark_good(progress: Progress) -> Progress:
 def is_finite(run: Run) -> bool:
     """True if no number in the run's state is NaN or infinite."""
     run.complete()
-    return all(bool(np.isfinite(array).all()) for array in _arrays(run))
+    return all(bool(np.isfinite(array).all()) for array in (*_arrays(run), *_average(run)))
 
 
 def copy_of(run: Run) -> Run:
@@ -202,17 +202,22 @@ def failure_message(run: Run, at: int, reason: str) -> str:
 
 
 def _arrays(run: Run) -> Iterator[NDArray[Any]]:
-    """All arrays that training changes."""
+    """All arrays that training changes, but the average."""
     yield run.model.parameters.flat
     yield from (slot.flat for slot in run.slots.values())
-    if run.average is not None:
-        yield run.average.flat
     yield from run.state.arrays
 
 
+def _average(run: Run) -> list[NDArray[Any]]:
+    return [] if run.average is None else [run.average.flat]
+
+
 def _copy_state(run: Run, other: Run) -> None:
+    """Take all arrays from another moment of this run, which may have had no average then."""
     for ours, theirs in zip(_arrays(run), _arrays(other), strict=True):
         ours[:] = theirs
+    for average in _average(run):
+        average[:] = next(iter(_average(other)), other.model.parameters.flat)
 
 
 def overfits(validations: Sequence[Entry]) -> bool:

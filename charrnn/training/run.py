@@ -136,6 +136,7 @@ class Run:
         config: TrainConfig | None = None,
         *,
         dropout: float | None = None,
+        input_dropout: float | None = None,
     ) -> Run:
         """A new run on a new text, starting from the weights of a trained network.
 
@@ -149,7 +150,8 @@ class Run:
                 "the text was not read with the vocabulary of the weights; read it with "
                 "extend=weights.vocab"
             )
-        asked = old.reopened("dropout", "input_dropout").filled(dropout=dropout)
+        asked = old.reopened("dropout", "input_dropout")
+        asked = asked.filled(dropout=dropout, input_dropout=input_dropout)
         model_config, config = resolve(corpus, asked, config, is_fine_tuning=True)
         model = Model.initialized(model_config, config.seed)
         weights_before = dict(weights.model.parameters.to_disk())

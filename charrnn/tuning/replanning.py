@@ -85,6 +85,9 @@ def _longer(run: Run, total: int) -> TrainConfig:
     """The run's settings with a new total number of steps from here on."""
     config = replace(run.config, max_time=None)
     if run.step == 0:
+        share = total / config.planned_steps(run.steps_per_epoch)
+        if config.schedule == "cosine" and config.decay_after:
+            config = replace(config, decay_after=round(config.decay_after * share, 6))
         return replace(config, steps=total, epochs=None, pace=None)
     # a change at this very step has not had an effect yet
     words = (config.pace_of(1) or "").split()

@@ -128,7 +128,9 @@ def space_of(
     for name, values in varied.items():
         if name in FIXED or name in values_of(CorpusConfig()):
             raise ConfigError(f"`{name}` cannot be tuned; charrnn compare may vary it")
-        if isinstance(values, Range):
+        if isinstance(values, Range) and name == "attention":
+            space[name] = _reaches(checked_range(name, values.low, values.high))
+        elif isinstance(values, Range):
             space[name] = checked_range(name, values.low, values.high)
         else:
             space[name] = _choices(name, values)
@@ -187,10 +189,18 @@ def _values_of(space: Space, base: Base, name: str) -> list[Value]:
 
 def _choices(name: str, values: Sequence[Value]) -> Choices:
     checked = [SETTINGS[name].checked(value) for value in values]
+    for value in checked if name == "attention" else ():
+        ModelConfig(attention=value)  # raises
     if len(set(checked)) < max(2, len(checked)):
         raise ConfigError(f"`{name}` needs at least two values, all different")
     choices = Choices(tuple(checked))
     return Choices(tuple(sorted(checked))) if choices.is_ordered else choices  # type: ignore[type-var]
+
+
+def _reaches(dimension: Range) -> Choices:
+    """The values that attention may have in a range."""
+    low, high = (int(end) for end in (dimension.low, dimension.high))
+    return _choices("attention", range(-(-low // 16) * 16, high + 1, 16))
 
 
 def _around_recipe(corpus: Corpus, base: Base, name: str) -> Dimension | None:

@@ -22,6 +22,8 @@ from click.testing import CliRunner
 import charrnn
 from charrnn.checkpoint.trained import load
 from charrnn.cli.main import cli
+from charrnn.config import ModelConfig
+from charrnn.training import recipe
 from charrnn.training.run_file import load_run
 
 PROGRAM = [sys.executable, "-m", "charrnn.cli.main", "compare", "sea.txt"]
@@ -350,6 +352,16 @@ def test_help_has_its_groups_and_examples() -> None:
     ):
         assert expected in shown
     assert "--resume" not in shown and "--init-from" not in shown
+
+
+def test_of_equal_width_without_a_width(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def width_for(model: ModelConfig, *_: Any) -> int:
+        return {"lstm": 12, "rnn": 20}[model.cell]
+
+    monkeypatch.setattr(recipe, "width_for", width_for)
+    request = "--cells", "lstm,rnn", "--seeds", 1, "--equal", "hidden", "--steps", 2
+    given = found("sea.txt", *request, "--out", "wide")["configurations"]
+    assert [one["hidden"] for one in given] == [12, 12]
 
 
 def test_a_time_is_that_of_all_runs_and_the_same_command_goes_on(text: Path) -> None:

@@ -21,7 +21,9 @@ from charrnn.cli.main import cli
 from charrnn.cli.train_display import Display
 from charrnn.config import TrainConfig
 from charrnn.errors import ConfigError
+from charrnn.training import loop as train_loop
 from charrnn.training import recipe
+from charrnn.training.report import Report
 from charrnn.training.run_file import load_run
 from charrnn.tuning import planning
 from charrnn.tuning.question import Question
@@ -169,6 +171,52 @@ def test_networks_that_learned_faster_than_planned_are_followed_by_others(
     assert settings["networks"] == load_run("run").config.networks == 4
     invoke("train", *asked, "--networks", 2, "--for", "20s", "--out", "two")
     assert len(charrnn.load_mixture("two")) == 2
+
+
+def test_what_was_interrupted_goes_on_for_the_time_that_it_is_given(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not to the end of a plan of hours, and no networks are added before it has ended."""
+    monkeypatch.setattr(planning, "LEAST_SECONDS", 1.0)
+    monkeypatch.setattr(recipe, "MOST_PASSES", 1e6)
+    monkeypatch.setattr(train_for, "STARTED", time.monotonic())
+    step = train_loop._Trainer.step
+
+    def killed(trainer: train_loop._Trainer) -> Report:
+        if trainer.run.step == 20 and trainer.folder is not None:
+            raise KeyboardInterrupt
+        return step(trainer)
+
+    monkeypatch.setattr(train_loop._Trainer, "step", killed)
+    flags = "--for", "2h", "--networks", 2, "--save-every", 10, "--out", "run"
+    result = CliRunner().invoke(cli, [str(word) for word in ("train", text, *TINY, *flags)])
+    assert result.exit_code == 130 and load_run("run").step == 20
+    monkeypatch.setattr(train_loop._Trainer, "step", step)
+    monkeypatch.setattr(train_for, "STARTED", time.monotonic())
+    invoke("train", "--resume", "run", "--for", "3s", "--networks", 2, "--quiet")
+    assert load_run("run").is_finished and len(charrnn.load_mixture("run")) == 2
+
+
+def test_of_two_limits_both_stay(text: str) -> None:
+    flags = text, *TINY, "--epochs", 3, "--networks", 2, "--out", "run", "--resume-or-start"
+    invoke("train", *flags, "--steps", 5)
+    invoke("train", *flags, "--steps", 7)
+    for folder in ("run", "run/2"):
+        config = load_run(folder).config
+        assert (config.epochs, config.steps) == (3.0, 7) and load_run(folder).step == 7
+
+
+def test_a_run_from_weights_is_repeated(text: str) -> None:
+    invoke("train", text, *SHORT, "--out", "first")
+    drops = "--dropout", 0.3, "--input-dropout", 0.25
+    flags = "--init-from", "first", "--steps", 6, "--threads", 1, "--quiet"
+    invoke("train", text, *flags, "--out", "second")
+    invoke("train", text, *flags, *drops, "--out", "third")
+    for folder in ("second", "third"):
+        invoke("train", "--config", f"{folder}/config.toml", "--quiet", "--out", f"{folder}-again")
+        assert contents(folder, FILES[:1]) == contents(f"{folder}-again", FILES[:1])
+    model = load_run("third").model.config
+    assert (model.dropout, model.input_dropout) == (0.3, 0.25)
 
 
 def test_what_shows_a_run_says_what_it_shows(finished: Path) -> None:

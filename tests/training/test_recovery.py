@@ -554,3 +554,19 @@ def test_patience_counts_validations_alone() -> None:
     run.progress = Progress(step=8, best_step=5)
     run.history = [*history([2.0, 1.9], [2.0, 1.9]), {"step": 6, "fell_back_from": 9, "lost": 3}]
     assert run.validations_since_best == 0 and len(run.validations) == 2
+
+
+@pytest.mark.parametrize("before", [0.0, 0.9])
+def test_going_back_to_before_the_average_began_or_ended(before: float) -> None:
+    corpus = small_corpus()
+    run = small_run(corpus, average=before)
+    trained(run, corpus)
+    good = recovery.copy_of(run)
+    run.change(average=0.9 - before)
+    for array in recovery._arrays(run):
+        array[:] = 0
+    recovery._copy_state(run, good)
+    np.testing.assert_array_equal(run.model.parameters.flat, good.model.parameters.flat)
+    assert (run.average is None) == (before > 0)
+    if run.average is not None:
+        np.testing.assert_array_equal(run.average.flat, good.model.parameters.flat)

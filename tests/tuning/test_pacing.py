@@ -25,6 +25,7 @@ from charrnn.training.loop import train
 from charrnn.training.report import Report
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
+from charrnn.tuning import replanning
 from charrnn.tuning.pacing import on_time
 from charrnn.tuning.planning import Plan
 from charrnn.tuning.replanning import plan_more
@@ -372,6 +373,15 @@ def test_what_is_given_replaces_what_was_given_at_the_same_step() -> None:
     run.change(max_time="1s")
     given_more(run, 10.0, 50)
     assert run.config.max_time is None
+
+
+def test_a_run_without_a_step_gets_all_of_its_curve() -> None:
+    corpus = small_corpus("ab cd. " * 3000)
+    run = Run.new(corpus, ModelConfig(hidden=8, layers=1), TrainConfig(steps=1000))
+    assert run.config.schedule == "cosine" and run.config.decay_after
+    run.change(**asdict(replanning._longer(run, 50)))
+    assert run.total_steps == 50
+    assert rate_factor(replace(run.moment, step=49), run.config) < 0.01
 
 
 def test_more_time_does_not_make_a_network_worse() -> None:

@@ -156,3 +156,9 @@ def test_rates_and_decays_are_multiples_of_the_recipe_s_for_the_same_network() -
         # the rate is twice as large, so that half the decay is as strong
         assert training.weight_decay == pytest.approx(3 * usual.weight_decay / 2, rel=1e-2)
         assert (model.hidden, model.dropout) == (hidden, 0.1235)
+
+
+def test_attention_is_searched_where_it_may_be() -> None:
+    assert space(base(), {"attention": Range(1, 40)})["attention"] == Choices((16, 32))
+    with pytest.raises(ConfigError, match="`attention` must be a multiple of 16, not 100"):
+        space(base(), {"attention": [0, 100]})
