@@ -74,7 +74,8 @@ class _Pacer:
         self.first_step, self.planned = run.step + 1, run.total_steps
         self.reported = self.planned
         # steps repeated after a fall-back must see the same changes as before
-        self.free_from = 1 + max((step for step, *_ in run.config.changes), default=0)
+        falls = [int(entry["fell_back_from"]) for entry in run.history if "fell_back_from" in entry]
+        self.free_from = max([1 + step for step, *_ in run.config.changes] + falls, default=1)
 
     def follow(self, report: Report, now: float) -> None:
         """Record a report, and change the number of steps if needed."""

@@ -25,7 +25,7 @@ from charrnn.training.loop import train
 from charrnn.training.report import Report
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
-from charrnn.tuning import replanning
+from charrnn.tuning import pacing, replanning
 from charrnn.tuning.pacing import on_time
 from charrnn.tuning.planning import Plan
 from charrnn.tuning.replanning import plan_more
@@ -296,9 +296,13 @@ def test_a_run_that_fell_back_is_repeated(tmp_path: Path, monkeypatch: pytest.Mo
     seen = list(paced(reports, run, plan_of(run, 60.0), lambda share: 1.0 + share // 0.15 % 2))
     fall = next(report.fell_back for report, _ in seen if report.fell_back is not None)
     assert fall.from_step == 39 and fall.to_step == 30
-    steps = [step for step, *_ in run.config.changes]
+    steps, pace = [step for step, *_ in run.config.changes], run.config.pace
     assert any(fall.to_step < step < fall.from_step for step in steps)
     assert any(step >= fall.from_step for step in steps)
+    run.config = replace(run.config, pace=None)
+    resumed = pacing._Pacer(run, plan_of(run, 60.0), 0.0, None)
+    assert resumed.free_from == fall.from_step  # also in another session
+    run.config = replace(run.config, pace=pace)
     failures.append(38)
     of(again)
     running = Run.new(CORPUS, MODEL, TrainConfig(**tomllib.loads(first.config.read_text())))
