@@ -76,14 +76,15 @@ def carry_out(
 
 def _is_missing(folder: RunFolder, number: int, first: Run) -> bool:
     """True if this network has not been trained to its end, or the run has been given other
-    settings since.
+    settings or more text since.
     """
-    from charrnn.training.run_file import configurations_of
+    from charrnn.training.run_file import configurations_of, text_of
 
     own = folder.network(number)
-    return not folder.has_network(number) or (
-        own.last.exists() and bool(_changes(configurations_of(own.last)[1], number, first))
-    )
+    if not folder.has_network(number) or not own.last.exists():
+        return not folder.has_network(number)
+    changes = _changes(configurations_of(own.last)[1], number, first)
+    return bool(changes) or text_of(own.last) != first.sha256
 
 
 def _changes(config: TrainConfig, number: int, first: Run) -> dict[str, Any]:

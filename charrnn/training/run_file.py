@@ -80,6 +80,14 @@ def configurations_of(path: str | os.PathLike[str]) -> tuple[ModelConfig, TrainC
         return model, _train_config(_about_run(file))
 
 
+def text_of(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of the text that the run in a file is on, without reading tensors. Errors as in
+    `load_run`.
+    """
+    with opened(_last_in(path)) as file:
+        return str(file.about.get("sha256"))
+
+
 def progress_of(path: str | os.PathLike[str]) -> Progress:
     """The progress of the run in a file, without reading tensors. Errors as in `load_run`."""
     with opened(_last_in(path)) as file:

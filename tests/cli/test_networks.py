@@ -197,6 +197,20 @@ def test_what_was_interrupted_goes_on_for_the_time_that_it_is_given(
     assert load_run("run").is_finished and len(charrnn.load_mixture("run")) == 2
 
 
+def test_all_of_them_take_up_a_text_that_has_grown(text: str) -> None:
+    invoke("train", text, *TINY, "--epochs", 3, "--networks", 2, "--out", "run")
+    before = [load_run(folder).step for folder in ("run", "run/2")]
+    with Path(text).open("a") as file:
+        file.write(TEXT * 2)
+    invoke("train", "--resume", "run", "--threads", 1, "--quiet")
+    first, second = load_run("run"), load_run("run/2")
+    assert first.sha256 == second.sha256 and first.is_finished and second.is_finished
+    assert [first.step, second.step] == [first.total_steps] * 2 > before
+    again = contents("run")
+    invoke("train", "--resume", "run", "--threads", 1, "--quiet")
+    assert contents("run") == again
+
+
 def test_of_two_limits_both_stay(text: str) -> None:
     flags = text, *TINY, "--epochs", 3, "--networks", 2, "--out", "run", "--resume-or-start"
     invoke("train", *flags, "--steps", 5)
