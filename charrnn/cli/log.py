@@ -118,8 +118,7 @@ def _print_csv(record: RunRecord) -> None:
     losses = {entry["step"]: entry.get("validation_loss") for entry in record.validations}
     print(",".join(CSV))
     for start in range(0, record.step, ROWS):
-        columns = [column[start : start + ROWS] for column in _columns(record)]
-        lines = []
+        columns, lines = _columns(record, slice(start, start + ROWS)), []
         for step, *numbers in zip(range(start + 1, start + ROWS + 1), *columns, strict=False):
             numbers.append(losses.get(step))
             texts = ("" if number is None else f"{number}" for number in numbers)
@@ -127,15 +126,15 @@ def _print_csv(record: RunRecord) -> None:
         print("\n".join(lines))
 
 
-def _columns(record: RunRecord) -> list[list[float | None]]:
-    """Epochs, losses, gradient norms and learning rates of all steps, None where one is missing, in
-    no more digits than a float32 has.
+def _columns(record: RunRecord, steps: slice = slice(None)) -> list[list[float | None]]:
+    """Epochs, losses, gradient norms and learning rates of these steps, by default all, None where
+    one is missing, in no more digits than a float32 has.
     """
     from charrnn.training.records import FIELDS
 
     columns = [record.epochs.round(6), *(record.steps[name] for name in FIELDS)]
     return [
-        [None if text == "nan" else float(text) for text in column.astype(str)]
+        [None if text == "nan" else float(text) for text in column[steps].astype(str)]
         for column in columns
     ]
 

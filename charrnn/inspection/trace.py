@@ -157,7 +157,7 @@ def trace(
         State(trained.model, 1),
     )
     x = ids.astype(np.int32)[:, None]
-    if follows_separator(starts):
+    if follows_separator(starts) and 0 not in starts[:2]:  # else the state is zero again after it
         network.evaluate(trained.opening.ids[:1, None], x[:1], state)
     y = np.append(x[1:], x[-1:], axis=0)
     begins = set(result.starts.tolist())

@@ -182,7 +182,7 @@ def _runs_table(runs: Sequence[RunFacts]) -> str:
                 _shape(run),
                 f"{run.trained.model.count():,}",
                 f"{run.step:,}",
-                f"{run.step / run.steps_per_epoch:.2f}",
+                f"{run.passes:.2f}",
                 "" if run.seconds is None else _duration(run.seconds),
                 "" if best is None else f"{best['validation_loss']:.4f}",
                 "" if best is None else f"{best['step']:,}",

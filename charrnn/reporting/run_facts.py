@@ -65,6 +65,12 @@ class RunFacts:
         )
 
     @property
+    def passes(self) -> float:
+        """Over the text."""
+        alone = self.training is None  # a network without a run says it itself
+        return self.trained.origin.epoch if alone else self.step / self.steps_per_epoch
+
+    @property
     def seconds(self) -> float | None:
         """Of training, up to the last validation; None if unknown."""
         return max(
@@ -97,8 +103,8 @@ def facts_of(source: Source) -> RunFacts:
     path = source.path if isinstance(source, RunFolder) else Path(source)
     checkpoint = find_checkpoint(path)
     folder, trained, run = checkpoint.parent, load(checkpoint), describe_run(checkpoint)
-    if run is None:
-        is_run = checkpoint.name in (BEST, LAST)
+    is_run = checkpoint.name in (BEST, LAST)
+    if run is None or not is_run:  # a copy may lie beside another run
         name = folder.resolve().name if is_run else checkpoint.stem
         entries = _validations(read_history(folder)) if is_run else ()
         step = trained.origin.step

@@ -88,7 +88,7 @@ class Reading:
             self._buffers = cycle([np.empty(PIECE + 3 * PAD, np.uint8) for _ in range(buffers)])
             self._buffer = next(self._buffers)
         newline = np.array([*_PADDING, 10, *_PADDING], np.uint8) if self.raw else b"\n"
-        previous, last = 0, "\n"
+        previous, part, last = 0, "", "\n"
         for n, file in enumerate(self.files):
             try:
                 pieces = self._raw_pieces(file, again) if self.raw else self._tidy_pieces(file)
@@ -97,10 +97,10 @@ class Reading:
                 continue
             self.sizes[n], begun = 0, False
             for piece in pieces:
-                joins = file.part == self.files[previous].part
+                joins = file.part == part  # an empty file between them may be of either
                 if not begun and joins and last not in (10, 13, "\n", "\r"):
                     yield previous, newline
-                begun, last = True, piece[-PAD - 1 if self.raw else -1]
+                begun, part, last = True, file.part, piece[-PAD - 1 if self.raw else -1]
                 yield n, piece
                 if file.most is not None and self.sizes[n] > file.most:
                     raise CorpusError(

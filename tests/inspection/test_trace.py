@@ -140,10 +140,12 @@ def test_the_bits_are_those_of_training(cell: str) -> None:
     np.testing.assert_array_equal(found.losses, losses)
 
 
+@pytest.mark.parametrize("is_first_empty", [False, True])
 @pytest.mark.parametrize("cell", ["lstm", "grid", "clockwork"])
-def test_documents_begin_in_the_zero_state(cell: str) -> None:
+def test_documents_begin_in_the_zero_state(cell: str, is_first_empty: bool) -> None:
     """The state that is then lost is shown, and the first document follows a separator."""
     trained, ids = network(cell, separator="\n"), text(41) % 6
+    ids[0] = 0 if is_first_empty else 1
     found = trace(trained, ids[:-1])
     places = np.flatnonzero(ids[:-1] == 0)
     assert found.starts.tolist() == [n for n in places.tolist() if n > 0] and len(places) > 2

@@ -123,6 +123,11 @@ def test_a_run_in_memory_and_a_lone_network(folder: RunFolder, tmp_path: Path) -
     alone = report(tmp_path / "net.safetensors", corpus)
     assert "learning" not in alone.charts and "<h1>net</h1>" in alone.page
     assert alone.held_out is not None
+    copied = tmp_path / "copy.safetensors"
+    copied.write_bytes((folder.path / "last.safetensors").read_bytes())
+    by_itself, step = report(copied), charrnn.load_run(folder.path).step
+    assert "<h1>copy</h1>" in by_itself.page and by_itself.run.step == step
+    assert by_itself.run.passes == pytest.approx(step / charrnn.load_run(folder.path).steps_per_epoch)
 
 
 KINDS: list[tuple[dict[str, Any], dict[str, Any]]] = [

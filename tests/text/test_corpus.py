@@ -477,6 +477,18 @@ class TestSplits:
             *(("c", 10, "validation"), ("d", 7, "test"), ("d", 6, "test")),
         ]
 
+    @pytest.mark.parametrize("compiled", [False, True])
+    def test_an_empty_file_between_two_parts(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: bool
+    ) -> None:
+        monkeypatch.setattr(charrnn.text.reading, "LARGE", 1 if compiled else 1 << 26)
+        a, b, nothing = (
+            write(tmp_path / name, text) for name, text in (("a", "a text"), ("b", "bb"), ("c", ""))
+        )
+        corpus = Corpus.read([a, nothing], validation=[nothing, b, nothing], test=[nothing, b])
+        assert corpus.vocab.decode(corpus.ids) == "a textbbbb"
+        assert [source.characters for source in corpus.sources] == [6, 0, 0, 2, 0, 0, 2]
+
     def test_one_part_is_a_file(self, tmp_path: Path) -> None:
         """With a test file alone, the validation part is a share of the text still."""
         text, other = write(tmp_path / "a", "x" * 95 + "\n" * 5), write(tmp_path / "b", "yy")
