@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
 import socket
 import sys
 import time
@@ -130,7 +131,8 @@ def serve(
 
 def name_of(path: Path) -> str:
     """The name of a network for clients: of its run's folder, or of its file."""
-    return path.parent.name if path.stem in ("best", "last") else path.stem
+    folder = Path(os.path.normpath(path.absolute())).parent  # of "." as well
+    return folder.name if path.stem in ("best", "last") else path.stem
 
 
 def _words(member: Member, path: str, text: tuple[str, ...]) -> Any:

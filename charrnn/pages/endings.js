@@ -184,6 +184,11 @@
       if (until in finders) this.unit = new Limit(finders[until], decode(before, true));
     }
 
+    // A byte that is no character has become one of three bytes, so a length may be beyond the end.
+    mayEndAfter(text) {
+      return this.accepted[Math.min(this.lengthOf(text), this.accepted.length - 1)];
+    }
+
     // The characters that the next symbol completes, if any, or all; mayEnd: of known words.
     feed(symbols, isLast = false, mayEnd = true) {
       if (symbols.length) this.accepted.push(mayEnd);
@@ -195,7 +200,7 @@
       }
       piece = this.decode(Array.from(piece), isLast);
       if (this.unit) {
-        piece = this.unit.feed(piece, isLast, (text) => this.accepted[this.lengthOf(text)]);
+        piece = this.unit.feed(piece, isLast, (text) => this.mayEndAfter(text));
         this.reached ||= this.unit.reached;
       }
       return piece;

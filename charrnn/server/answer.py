@@ -41,14 +41,19 @@ class Waiter:
         """Wait for the next report; a `Refusal` if the network failed."""
         await self._changed.wait()
         self._changed.clear()
-        for stream in streams:
-            if stream.error:
-                raise Refusal(stream.error, code="network_error", status=500)
+        _check(streams)
 
     async def ended(self, streams: Sequence[Stream]) -> None:
-        """Wait until all of these have ended."""
+        """Wait until all of these have ended; a `Refusal` if the network failed."""
         while not all(stream.is_over for stream in streams):
             await self.news(streams)
+        _check(streams)  # they may have been over before
+
+
+def _check(streams: Sequence[Stream]) -> None:
+    for stream in streams:
+        if stream.error:
+            raise Refusal(stream.error, code="network_error", status=500)
 
 
 class Answer:
@@ -128,7 +133,7 @@ class Answer:
         vocab, prompt = self.networks.vocab, self.completion.prompts[number]
         own = stream.scored
         places = stream.places[first + own if first or not own else 0 : last + own]
-        offset = 0 if own and not first else len(prompt.text) + first
+        offset = 0 if own and not first else len(prompt.ids) + first
         tokens = [token(vocab, each.symbol) for each in places]
         return {
             "tokens": tokens,

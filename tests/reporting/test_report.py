@@ -127,7 +127,8 @@ def test_a_run_in_memory_and_a_lone_network(folder: RunFolder, tmp_path: Path) -
     copied.write_bytes((folder.path / "last.safetensors").read_bytes())
     by_itself, step = report(copied), charrnn.load_run(folder.path).step
     assert "<h1>copy</h1>" in by_itself.page and by_itself.run.step == step
-    assert by_itself.run.passes == pytest.approx(step / charrnn.load_run(folder.path).steps_per_epoch)
+    per_epoch = charrnn.load_run(folder.path).steps_per_epoch
+    assert by_itself.run.passes == pytest.approx(step / per_epoch)
 
 
 KINDS: list[tuple[dict[str, Any], dict[str, Any]]] = [

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,9 @@ from charrnn.inspection.likelihood import with_logprobs
 from charrnn.network.model import Model
 from charrnn.runtime.threads import Workers
 from charrnn.server import batch
+from charrnn.server.answer import Waiter
 from charrnn.server.engine import Engine
+from charrnn.server.refusal import Refusal
 from charrnn.server.stream import Order, Stream
 from charrnn.text.documents import resets
 from charrnn.text.vocab import Vocab
@@ -383,3 +387,12 @@ def test_a_network_that_fails_is_an_error_of_each_text_and_the_engine_goes_on() 
             stream = own.stream()
             own.written(stream)
             assert "NaN or infinite" in stream.error
+
+
+def test_a_network_that_failed_before_anyone_waited_is_an_error() -> None:
+    async def told(error: str) -> None:
+        await Waiter(every=False).ended([SimpleNamespace(is_over=True, error=error)])  # type: ignore[list-item]
+
+    asyncio.run(told(""))
+    with pytest.raises(Refusal, match="not finite"):
+        asyncio.run(told("the outputs are not finite"))

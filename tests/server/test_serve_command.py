@@ -48,7 +48,14 @@ def test_wrong_flags(
     assert status == 2 and message in output and output.count("\n") == 1
 
 
-def test_the_name_of_a_network_is_its_runs_or_its_files() -> None:
+def test_the_name_of_a_network_is_its_runs_or_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plays" / "2").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "plays")
+    assert name_of(Path("best.safetensors")) == name_of(Path("./best.safetensors")) == "plays"
+    monkeypatch.chdir("2")
+    assert name_of(Path("../best.safetensors")) == "plays"
     assert name_of(Path("runs/plays/best.safetensors")) == "plays"
     assert name_of(Path("checkpoints/plays.safetensors")) == "plays"
 
