@@ -174,7 +174,7 @@ def _check_rounds(space: Space, base: Base) -> None:
     """`ConfigError` if a network may come up that cannot have its rounds of the Mogrifier."""
     names = "cell", "embedding", "mogrifier"
     for chosen in product(*(_values_of(space, base, name) for name in names)):
-        replace(base.model, **dict(zip(names, chosen, strict=True)))  # raises
+        ModelConfig.of(dict(zip(names, chosen, strict=True)))  # raises
 
 
 def _values_of(space: Space, base: Base, name: str) -> list[Value]:
@@ -190,7 +190,7 @@ def _values_of(space: Space, base: Base, name: str) -> list[Value]:
 def _choices(name: str, values: Sequence[Value]) -> Choices:
     checked = [SETTINGS[name].checked(value) for value in values]
     for value in checked if name == "attention" else ():
-        ModelConfig(attention=value)  # raises
+        ModelConfig.of({"attention": value})  # raises
     if len(set(checked)) < max(2, len(checked)):
         raise ConfigError(f"`{name}` needs at least two values, all different")
     choices = Choices(tuple(checked))
