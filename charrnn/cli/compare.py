@@ -222,9 +222,9 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
     if duration is not None:
         if not request.quiet:
             terminal.say(f"all runs together take {terminal.duration_text(duration)}")
-        candidates = with_size(
-            candidates, folder, max(LEAST_SECONDS, duration / rounds(total)), threads=threads
-        )
+        share = max(LEAST_SECONDS, duration / rounds(total))
+        is_equal = equal == "parameters"
+        candidates = with_size(candidates, folder, share, of_equal_size=is_equal, threads=threads)
         duration = max(duration - elapsed(), min(duration, LEAST_SECONDS * rounds(total)))
     if equal == "parameters":
         candidates = of_equal_size(candidates)

@@ -113,10 +113,10 @@ def more_networks(request: Request, run: Run, folder: RunFolder) -> None:
     assert request.duration is not None
     if request.settings.get("networks") is not None or _left(run, folder):
         return
-    seconds = seconds_of("duration", request.duration)
-    more = max(1, round(seconds / max(folder.seconds_before, 1.0)))
-    run.change(networks=min((run.config.networks or 1) + more, MOST))
-    if not request.quiet:
+    seconds, count = seconds_of("duration", request.duration), run.config.networks or 1
+    more = min(max(1, round(seconds / max(folder.seconds_before, 1.0))), MOST - count)
+    run.change(networks=count + more)
+    if not request.quiet and more:
         time = terminal.duration_text(seconds / more)
         terminal.say(f"plan: {run.config.networks} networks in all, about {time} for each new one")
 
@@ -145,10 +145,15 @@ def planned_rest(
 
 
 def _left(run: Run, folder: RunFolder) -> list[int]:
-    """The numbers of the networks that have not been trained to their end."""
+    """The numbers of the networks that have not been trained to their end. With the first one, go
+    on those that have other settings or less text.
+    """
+    from charrnn.cli.train_steps import is_missing
+
     numbers = range(2, (run.config.networks or 1) + 1)
-    left = [number for number in numbers if not folder.has_network(number)]
-    return left if run.ended_by(folder.seconds_before) else [1, *left]
+    if run.ended_by(folder.seconds_before):
+        return [number for number in numbers if not folder.has_network(number)]
+    return [1, *(number for number in numbers if is_missing(folder, number, run))]
 
 
 def _say_measuring(request: Request) -> None:

@@ -49,7 +49,7 @@ def carry_out(
         return _carry_out(request, run, corpus, folder, stop, plan)
     if folder.last.exists() and configurations_of(folder.last)[1] != first.config:
         folder.save_last(first)  # its new number of networks is recorded before they are trained
-    missing = [number for number in range(2, count + 1) if _is_missing(folder, number, first)]
+    missing = [number for number in range(2, count + 1) if is_missing(folder, number, first)]
     if not missing or run.ended_by(folder.seconds_before) is None:
         status = _carry_out(request, run, corpus, folder, stop, plan, (1, count))
         if status or stop.status:
@@ -74,7 +74,7 @@ def carry_out(
     return 0
 
 
-def _is_missing(folder: RunFolder, number: int, first: Run) -> bool:
+def is_missing(folder: RunFolder, number: int, first: Run) -> bool:
     """True if this network has not been trained to its end, or the run has been given other
     settings or more text since.
     """
@@ -110,6 +110,7 @@ def _network(own: RunFolder, number: int, first: Run, corpus: Corpus) -> Run:
     run = own.resume()
     if growth(run, corpus):
         take_up(run, corpus)
+        own.save_last(run)
     run.check_text(corpus)
     run.sources = corpus.sources
     changes = _changes(run.config, number, first)

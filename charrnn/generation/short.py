@@ -101,7 +101,8 @@ class ShortTexts:
             # a line needs its newline, a separator may be longer
             longest = self.short.min_length + LENGTH
             length = longest if most is None else most + (1 if is_line else SEPARATOR)
-            if self._networks.vocab.unit == "byte" and max(self._networks.vocab.codes) > 127:
+            vocab, is_steady = self._networks.vocab, config.temperature_to is None
+            if vocab.unit == "byte" and is_steady and max(vocab.codes) > 127:
                 length *= 4  # bytes that a character may have
         return replace(config, length=length)
 

@@ -146,13 +146,14 @@ def plan_text(candidates: Sequence[Candidate], seeds: Sequence[int]) -> str:
     return json.dumps({"seeds": list(seeds), "candidates": described}, indent=1)
 
 
-def size_in(folder: Path, name: str) -> tuple[int, int] | None:
+def size_in(folder: Path, name: str) -> tuple[int, int | None] | None:
     """The candidate's hidden units and attention in this folder's plan; None without a readable
     plan.
     """
     try:
         settings = parse_json(read_regular(folder / PLAN, MOST_READ))["candidates"][name]
-        return int(settings["hidden"]), int(settings["attention"])
+        reach = settings["attention"]
+        return int(settings["hidden"]), None if reach is None else int(reach)
     except (OSError, ValueError, LookupError, TypeError, OverflowError):
         return None
 

@@ -91,21 +91,23 @@ def with_size(
     folder: str | Path,
     seconds: float,
     *,
+    of_equal_size: bool = True,
     threads: int | None = None,
 ) -> list[Candidate]:
-    """The candidates with `hidden` filled in where it is None, and the first one with `attention`:
-    the values planned for the first candidate in these seconds, or those recorded in the
-    comparison's folder.
+    """The candidates with `hidden` filled in where it is None, and if they are to be of equal size,
+    the first one with `attention`: the values planned for the first candidate in these seconds, or
+    those recorded in the comparison's folder.
     """
     first, *others = candidates
     model = first.model
-    if None in (model.hidden, model.attention):
+    if model.hidden is None or (of_equal_size and model.attention is None):
         size = size_in(Path(folder), first.name)
         if size is None:
             training = first.training.filled(networks=1)
             planned = plan(first.corpus, seconds, model, training, threads=threads).model
             size = planned.hidden, planned.attention
-        model = first.model.filled(hidden=size[0], attention=size[1])
+        model = first.model.filled(hidden=size[0])
+        model = model.filled(attention=size[1]) if of_equal_size else model
     return [
         replace(first, model=model),
         *(replace(one, model=one.model.filled(hidden=model.hidden)) for one in others),

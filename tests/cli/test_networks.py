@@ -25,7 +25,8 @@ from charrnn.training import loop as train_loop
 from charrnn.training import recipe
 from charrnn.training.report import Report
 from charrnn.training.run_file import load_run
-from charrnn.tuning import planning
+from charrnn.training.run_folder import RunFolder
+from charrnn.tuning import planning, replanning
 from charrnn.tuning.question import Question
 from tests.reference.small import TEXT, small_corpus
 
@@ -177,9 +178,12 @@ def test_what_was_interrupted_goes_on_for_the_time_that_it_is_given(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not to the end of a plan of hours, and no networks are added before it has ended."""
-    monkeypatch.setattr(planning, "LEAST_SECONDS", 1.0)
+    for module in planning, replanning:
+        monkeypatch.setattr(module, "LEAST_SECONDS", 1.0)
     monkeypatch.setattr(recipe, "MOST_PASSES", 1e6)
     monkeypatch.setattr(train_for, "STARTED", time.monotonic())
+    measure = planning.Planner._step_seconds
+    monkeypatch.setattr(planning.Planner, "_step_seconds", lambda *given: measure(*given[:-1], 0.2))
     step = train_loop._Trainer.step
 
     def killed(trainer: train_loop._Trainer) -> Report:
@@ -195,6 +199,19 @@ def test_what_was_interrupted_goes_on_for_the_time_that_it_is_given(
     monkeypatch.setattr(train_for, "STARTED", time.monotonic())
     invoke("train", "--resume", "run", "--for", "3s", "--networks", 2, "--quiet")
     assert load_run("run").is_finished and len(charrnn.load_mixture("run")) == 2
+    with Path(text).open("a") as file:
+        file.write(TEXT)
+    before = [load_run(folder).step for folder in ("run", "run/2")]
+    monkeypatch.setattr(train_for, "STARTED", time.monotonic())
+    invoke("train", "--resume", "run", "--epochs", 1000, "--for", "3s", "--quiet", status=2)
+    for folder in ("run", "run/2"):
+        run = load_run(folder)
+        run.change(epochs=float(run.epoch + 10**6))
+        RunFolder(folder).save_last(run)
+    invoke("train", "--resume", "run", "--for", "3s", "--quiet")
+    after = [load_run(folder).step for folder in ("run", "run/2")]
+    assert all(b > a + 50 for a, b in zip(before, after, strict=True))
+    assert load_run("run").sha256 == load_run("run/2").sha256
 
 
 def test_all_of_them_take_up_a_text_that_has_grown(text: str) -> None:
