@@ -174,16 +174,18 @@ class Planner:
             if steps >= reach:
                 break
             # with less attention there is time for more steps, but hardly for twice as many
-            found = with_these._planned(
-                width, recipe.attention_for(width, min(2 * steps, reach // 2))
-            )
+            nearer = recipe.attention_for(width, min(2 * steps, reach // 2))
+            found = with_these._planned(width, nearer, found.validation_seconds)
         return found
 
-    def _planned(self, width: int, reach: int) -> Plan:
-        """The plan for networks of this width and reach of attention."""
+    def _planned(self, width: int, reach: int, validation: float | None = None) -> Plan:
+        """The plan for networks of this width and reach of attention; validation: its seconds, if
+        they are known.
+        """
         model = replace(self.model, hidden=width, attention=reach)
         step, training = self.fastest(model, min(10.0, 0.02 * self.seconds))
-        validation = self.validation_seconds(model)
+        if validation is None:
+            validation = self.validation_seconds(model)
         shape = recipe.batch_shape(self.characters, self.training)
         per_pass = Streams(self.corpus.train, *shape).steps
         passes = recipe.most_passes_for(parameter_count(model), self.is_fine_tuning)
