@@ -21,14 +21,12 @@ from charrnn.cli.main import cli
 from charrnn.cli.train_display import Display
 from charrnn.config import TrainConfig
 from charrnn.errors import ConfigError
-from charrnn.training import loop as train_loop
 from charrnn.training import recipe
-from charrnn.training.report import Report
 from charrnn.training.run_file import load_run
 from charrnn.training.run_folder import RunFolder
 from charrnn.tuning import planning, replanning
 from charrnn.tuning.question import Question
-from tests.reference.small import TEXT, small_corpus
+from tests.reference.small import TEXT, killed_at, small_corpus
 
 TINY = (
     *("--hidden", "8", "--layers", "1", "--batch-size", "4", "--seq-length", "16"),
@@ -184,18 +182,10 @@ def test_what_was_interrupted_goes_on_for_the_time_that_it_is_given(
     monkeypatch.setattr(train_for, "STARTED", time.monotonic())
     measure = planning.Planner._step_seconds
     monkeypatch.setattr(planning.Planner, "_step_seconds", lambda *given: measure(*given[:-1], 0.2))
-    step = train_loop._Trainer.step
-
-    def killed(trainer: train_loop._Trainer) -> Report:
-        if trainer.run.step == 20 and trainer.folder is not None:
-            raise KeyboardInterrupt
-        return step(trainer)
-
-    monkeypatch.setattr(train_loop._Trainer, "step", killed)
     flags = "--for", "2h", "--networks", 2, "--save-every", 10, "--out", "run"
-    result = CliRunner().invoke(cli, [str(word) for word in ("train", text, *TINY, *flags)])
-    assert result.exit_code == 130 and load_run("run").step == 20
-    monkeypatch.setattr(train_loop._Trainer, "step", step)
+    with killed_at(20):
+        invoke("train", text, *TINY, *flags, status=130)
+    assert load_run("run").step == 20
     monkeypatch.setattr(train_for, "STARTED", time.monotonic())
     invoke("train", "--resume", "run", "--for", "3s", "--networks", 2, "--quiet")
     assert load_run("run").is_finished and len(charrnn.load_mixture("run")) == 2

@@ -16,12 +16,10 @@ from charrnn.cli.main import cli
 from charrnn.cli.train_for import plan_text
 from charrnn.config.settings import ModelConfig
 from charrnn.config.training import TrainConfig
-from charrnn.training import loop as train_loop
 from charrnn.training import recipe
-from charrnn.training.report import Report
 from charrnn.training.run_file import load_run
 from charrnn.tuning import planning
-from tests.reference.small import TEXT
+from tests.reference.small import TEXT, killed_at
 
 SMALL = ("--hidden", "16", "--layers", "1", "--threads", "1", "--out", "run", "--networks", "1")
 
@@ -203,17 +201,9 @@ def test_more_time_and_another_length_contradict_each_other(
 def test_a_script_that_is_run_again(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """The same command starts the run, resumes it, and leaves it when it is finished."""
     command = (text, *SMALL, "--for", "6s", "--resume-or-start", "--save-every", "1")
-    step = train_loop._Trainer.step
-
-    def killed(trainer: train_loop._Trainer) -> Report:
-        if trainer.run.step == 20 and trainer.folder is not None:
-            raise KeyboardInterrupt
-        return step(trainer)
-
-    monkeypatch.setattr(train_loop._Trainer, "step", killed)
-    assert started(monkeypatch, *command).exit_code == 130
+    with killed_at(20):
+        assert started(monkeypatch, *command).exit_code == 130
     assert load_run("run/last.safetensors").step == 20
-    monkeypatch.setattr(train_loop._Trainer, "step", step)
     result = started(monkeypatch, *command)
     assert result.exit_code == 0 and "of --for are left" in result.stderr, result.output
     assert "resumed at step 20" in result.stderr

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import pytest
 
 from charrnn.config.settings import CorpusConfig, ModelConfig
 from charrnn.config.training import TrainConfig
 from charrnn.text.corpus import Corpus
+from charrnn.training import loop
 from charrnn.training.loop import train
 from charrnn.training.report import Report
 from charrnn.training.run import Run
@@ -110,3 +115,18 @@ def digest(run: Run) -> str:
     bits.update(run.state.h.tobytes() + run.state.c.tobytes())
     bits.update(repr((run.step, run.history)).encode())
     return bits.hexdigest()
+
+
+@contextmanager
+def killed_at(step: int) -> Iterator[None]:
+    """Every run in a folder is interrupted once it has made this many steps."""
+
+    def killed(trainer: loop._Trainer) -> Report:
+        if trainer.run.step == step and trainer.folder is not None:
+            raise KeyboardInterrupt
+        return real(trainer)
+
+    real = loop._Trainer.step
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop._Trainer, "step", killed)
+        yield
