@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from charrnn.config import ModelConfig, TrainConfig
@@ -35,6 +36,8 @@ VALIDATION_SHARE, LEAST_VALIDATIONS, MOST_VALIDATIONS = 0.03, 4, 25
 """Of the time that validations may take, three times as much if there were fewer than four
 otherwise; and how many at most.
 """
+CLEARLY = 1.25
+"""How many times as long a step takes that is measured no longer."""
 LEAST_SECONDS = 5.0
 ENDLESS: dict[str, Any] = {
     **{"steps": 10**9, "eval_every": 10**9, "sample_every": 0},
@@ -164,8 +167,8 @@ class Planner:
 
     def plan(self) -> Plan:
         """Measure this machine and decide."""
-        width = self.width()
-        found = self._planned(width, self._reach(width, lambda _: math.inf))
+        width, reach = self._guess()
+        found = self._planned(width, reach)
         chosen = found.training.precision, found.training.networks
         training = replace(self.training, precision=chosen[0], networks=chosen[1])
         with_these = replace(self, training=training)
@@ -175,17 +178,14 @@ class Planner:
                 break
             # with less attention there is time for more steps, but hardly for twice as many
             nearer = recipe.attention_for(width, min(2 * steps, reach // 2))
-            found = with_these._planned(width, nearer, found.validation_seconds)
+            found = with_these._planned(width, nearer)
         return found
 
-    def _planned(self, width: int, reach: int, validation: float | None = None) -> Plan:
-        """The plan for networks of this width and reach of attention; validation: its seconds, if
-        they are known.
-        """
+    def _planned(self, width: int, reach: int) -> Plan:
+        """The plan for networks of this width and reach of attention."""
         model = replace(self.model, hidden=width, attention=reach)
         step, training = self.fastest(model, min(10.0, 0.02 * self.seconds))
-        if validation is None:
-            validation = self.validation_seconds(model)
+        validation = self.validation_seconds(model)
         shape = recipe.batch_shape(self.characters, self.training)
         per_pass = Streams(self.corpus.train, *shape).steps
         passes = recipe.most_passes_for(parameter_count(model), self.is_fine_tuning)
@@ -231,23 +231,35 @@ class Planner:
         """Units of a layer: the most for which the text is enough, and the time that each of the
         networks has.
         """
+        return self._guess()[0]
+
+    def _guess(self) -> tuple[int, int]:
+        """Units of a layer, and how far attention reaches, by the speed of one width; of units that
+        are given, the speed is not known.
+        """
         if self.model.hidden is not None:
-            return self.model.hidden
+            return self.model.hidden, self._reach(self.model.hidden, lambda _: math.inf)
         model, measured = replace(self.model, hidden=TYPICAL, attention=0), 0.01 * self.seconds
         without, training = self.fastest(model, min(0.5, measured))
         attending = self._attending(model, training, min(0.5, measured), without)
         overhead = AMX_OVERHEAD if training.precision == "amx" else OVERHEAD
         read = math.prod(recipe.batch_shape(self.characters, self.training))
         without /= parameter_count(model) * (1 + overhead / TYPICAL)
+        left = self.seconds - self.elapsed()
+
+        def steps(width: int, parameters: int, networks: int) -> tuple[int, float]:
+            """How far attention reaches, and for how many steps there is time."""
+            step = without * parameters * (1 + overhead / width)
+
+            def possible(seconds: float, reach: int) -> float:
+                return seconds / networks / (step + attending * reach)
+
+            reach = self._reach(width, partial(possible, left))
+            return reach, possible(self.seconds, reach)
 
         def passes(width: int, parameters: int, networks: int) -> float:
             """How often each of the networks could read the text."""
-            step = without * parameters * (1 + overhead / width)
-
-            def steps(reach: int) -> float:
-                return self.seconds / networks / (step + attending * reach)
-
-            return steps(self._reach(width, steps)) * read / self.characters
+            return steps(width, parameters, networks)[1] * read / self.characters
 
         def width_of(networks: int) -> int:
             def possible(width: int, parameters: int) -> float:
@@ -256,13 +268,17 @@ class Planner:
 
             return recipe.width_for(self.model, self.characters, self._in_a_row, possible)
 
-        def share(networks: int) -> float:
+        def size(networks: int) -> tuple[int, int]:
             width = width_of(networks)
-            parameters = parameter_count(replace(self.model, hidden=width))
-            most = recipe.most_passes_for(parameters)
-            return passes(width, parameters, networks) / most
+            return width, parameter_count(replace(self.model, hidden=width))
 
-        return width_of(self._networks(share))
+        def share(networks: int) -> float:
+            width, parameters = size(networks)
+            return passes(width, parameters, networks) / recipe.most_passes_for(parameters)
+
+        networks = self._networks(share)
+        width, parameters = size(networks)
+        return width, steps(width, parameters, networks)[0]
 
     def _attending(
         self, model: ModelConfig, training: TrainConfig, seconds: float, without: float
@@ -310,23 +326,29 @@ class Planner:
             rounded = rounded_precision()
             if rounded is not None:
                 choices.append(replace(self.training, precision=rounded))
-        share = seconds / len(choices)
-        timed = [(self._step_seconds(model, training, share), training) for training in choices]
-        return min(timed, key=lambda one: one[0])
+        share, best = seconds / len(choices), (math.inf, self.training)
+        for training in reversed(choices):
+            step = self._step_seconds(model, training, share, CLEARLY * best[0])
+            best = min(best, (step, training), key=lambda one: one[0])
+        return best
 
-    def _step_seconds(self, model: ModelConfig, training: TrainConfig, seconds: float) -> float:
+    def _step_seconds(
+        self, model: ModelConfig, training: TrainConfig, seconds: float, slow: float = math.inf
+    ) -> float:
         """The time of a step, everything between two steps included, measured for `seconds`
-        and at least three steps.
+        and at least three steps, but no longer where a step takes more than `slow`.
         """
         endless = replace(training, **ENDLESS)
         run, done = Run.new(self.corpus, model.filled(dropout=0.0), endless), 0
         with closing(train(run, self.corpus, threads=self.threads)) as reports:
             next(reports)
             start = time.perf_counter()
-            while done < 3 or time.perf_counter() - start < seconds:
+            taken = 0.0
+            while done < 3 or (taken < seconds and taken < slow * done):
                 next(reports)
                 done += 1
-            return (time.perf_counter() - start) / done
+                taken = time.perf_counter() - start
+            return taken / done
 
     def validation_seconds(self, model: ModelConfig) -> float:
         """The time of a validation and a checkpoint."""

@@ -42,7 +42,12 @@ class Machine:
         monkeypatch.setattr(planning.Planner, "validation_seconds", lambda *given: 0.2)
 
     def step(
-        self, planner: Any, model: ModelConfig, training: TrainConfig, seconds: float
+        self,
+        planner: Any,
+        model: ModelConfig,
+        training: TrainConfig,
+        seconds: float,
+        slow: float = math.inf,
     ) -> float:
         self.now += max(0.1, seconds)
         shape = recipe.batch_shape(len(planner.corpus.train), training)
