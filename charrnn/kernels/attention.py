@@ -120,18 +120,18 @@ def attend(product, pack, pack_transposed, qk, logits, losses, bias, root, by_di
             if starts.shape[0] > 0 and starts[t, n]:
                 low = M + t
             begin, end, at, target = max(low, t), M + t, t * W, y[t, n]
-            row, window = logits[t, n], S[at + t : at + t + M]
+            row, window = logits[t, n], S[at + t : at + end]
+            seen, followed = S[at + begin : at + end], ids[begin + 1 : end + 1]
             for v in range(symbols, V):
                 row[v] = NEVER
             add_row(window, bias)
-            for j in range(t, begin):
-                S[at + j] = NEVER
+            S[at + t : at + begin] = NEVER
             largest = max(largest_of(row), largest_of(window))
             wanted = row[target] - largest
             total = exp_row(row, largest) + exp_row(window, largest)
             copy_row(totals, row)
-            for j in range(begin, end):
-                totals[ids[j + 1]] += S[at + j]
+            for j in range(end - begin):
+                totals[np.uint32(followed[j])] += seen[j]
             if totals[target] > TINY:
                 wanted = np.float32(np.log(np.float64(totals[target])))
             losses[t, n] = np.float32(np.log(np.float64(total))) - wanted
@@ -155,13 +155,11 @@ def attend(product, pack, pack_transposed, qk, logits, losses, bias, root, by_di
                     row[target] -= hit
                 for v in range(symbols, V):
                     row[v] = ZERO
-                for j in range(begin, end):
-                    S[at + j] *= slopes[ids[j + 1]]
+                for j in range(end - begin):
+                    seen[j] *= slopes[np.uint32(followed[j])]
                 add_row(by_distance[n], window)
-                for j in range(t):
-                    S[at + j] = ZERO
-                for j in range(end, W):
-                    S[at + j] = ZERO
+                S[at : at + t] = ZERO
+                S[at + end : at + W] = ZERO
         if goes_back:
             call_pack(pack, (Q, panels, 0, d, 0, d))
             for j in range(padded):
