@@ -110,7 +110,7 @@ if TYPE_CHECKING:
     from charrnn.tuning.lr_find import lr_find
     from charrnn.tuning.outcomes import Event, Outcome, Result, results
     from charrnn.tuning.pacing import on_time
-    from charrnn.tuning.planning import Plan, plan, planned_width
+    from charrnn.tuning.planning import Plan, plan, planned_size
     from charrnn.tuning.rate_test import RateTest
     from charrnn.tuning.replanning import plan_more
     from charrnn.tuning.space import Range
@@ -180,7 +180,7 @@ _HOMES = {
     "tuning.trials": "Trial ranked",
     "tuning.tune": "TuneEvent tune",
     "tuning.tuned": "Tuned Unseen",
-    "tuning.planning": "Plan plan planned_width",
+    "tuning.planning": "Plan plan planned_size",
     "tuning.replanning": "plan_more",
     "training.run": "Run",
     "training.run_file": "load_run save_run",
@@ -207,7 +207,7 @@ __all__ = [  # noqa: RUF022
     "find_checkpoint", "newest_run", "preset",
     "presets", "configs_of", "advice", "Advice", "compare", "results", "Candidate", "Event",
     "Outcome", "Result",
-    "combinations", "of_equal_size", "plan", "plan_more", "planned_width", "Plan", "on_time",
+    "combinations", "of_equal_size", "plan", "plan_more", "planned_size", "Plan", "on_time",
     "tune", "TuneEvent", "Tuned", "Trial", "Unseen", "Range", "ranked", "on_workers", "on_ranks",
     "lr_find", "RateTest", "train", "Report", "TensorBoard", "write_tensorboard",
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",

@@ -26,8 +26,9 @@ from charrnn.cli.options import (
 )
 from charrnn.cli.score_text import check_place
 from charrnn.cli.train_for import with_length
-from charrnn.config import CorpusConfig, ModelConfig
+from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.config.files import SETTINGS
+from charrnn.runtime.shell import argument
 
 if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
@@ -49,7 +50,7 @@ BRIEF = {
     "--cell": "lstm, gru, rnn, peephole, ... [default: lstm]",
     "--hidden": "Units per layer. [default: by text and time]",
     "--layers": "Layers. [default: 2]",
-    "--optimizer": "adamw, sgd, rmsprop, ... [default: adamw]",
+    "--optimizer": "soap, adamw, sgd, ... [default: by text and time]",
     "--lowest": "Lowest rate. [default: by optimizer]",
     "--highest": "Highest rate. [default: by optimizer]",
     "--range-steps": "Steps between the two. [default: 400]",
@@ -109,7 +110,7 @@ def lr_find_(
     from charrnn.tuning.lr_find import STEPS, lr_find
 
     corpus = read_text(text, CorpusConfig.of(request.settings), request.quiet, **request.parts)
-    model = model.filled(hidden=_width(corpus, model, request))
+    model, training = _planned(corpus, model, request)
     with terminal.progress_bar("testing rates", unit="step", quiet=request.quiet) as bar:
         test = lr_find(
             corpus,
@@ -117,7 +118,7 @@ def lr_find_(
             training,
             lowest=lowest,
             highest=highest,
-            range_steps=range_steps or STEPS,
+            range_steps=STEPS if range_steps is None else range_steps,
             threads=request.threads,
             progress=bar,
         )
@@ -133,26 +134,32 @@ def lr_find_(
     print_test(test, command, is_given=is_given)
 
 
-def _width(corpus: Corpus, model: ModelConfig, request: Request) -> int | None:
-    """The units of a layer that `charrnn train` would choose; None if the recipe does, by the
-    number of passes.
+def _planned(
+    corpus: Corpus, model: ModelConfig, request: Request
+) -> tuple[ModelConfig, TrainConfig]:
+    """The settings, with the units of a layer and the optimizer that `charrnn train` would choose
+    in the time given.
     """
-    from charrnn.tuning.planning import planned_width
+    from charrnn.training.recipe import optimizer_for
+    from charrnn.tuning.planning import planned_size
 
-    if model.hidden is not None or request.duration is None:
-        return model.hidden
-    return planned_width(corpus, request.duration, model, request.training, threads=request.threads)
+    training, is_known = request.training, model.hidden is not None
+    if request.duration is None or (is_known and training.optimizer is not None):
+        return model, training
+    width, passes = planned_size(corpus, request.duration, model, training, threads=request.threads)
+    return model.filled(hidden=width), training.filled(optimizer=optimizer_for(passes))
 
 
 def _command(ctx: click.Context, request: Request, test: RateTest) -> list[str]:
     """What to type to train what was tested, with the suggested rate or without a rate."""
-    words = ["charrnn", "train", *request.text]
+    words = ["charrnn", "train", *map(argument, request.text)]
     for name, value in ctx.params.items():
         is_given = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if is_given and (name in SETTINGS or name in OF_TRAIN) and name != "learning_rate":
             words += _flag(name, value)
-    if "hidden" not in request.settings:
-        words += _flag("hidden", test.model.hidden)
+    for name, value in (("hidden", test.model.hidden), ("optimizer", test.training.optimizer)):
+        if name not in request.settings:
+            words += _flag(name, value)
     if test.suggestion is not None:
         words += _flag("learning_rate", test.suggestion)
     return words

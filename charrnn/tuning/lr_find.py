@@ -70,8 +70,8 @@ def lr_find(
     rates and steps that make no test, `CorpusError` for a text of fewer than eight steps.
     """
     check_threads(threads)
-    rates = _rates(training or TrainConfig(), lowest, highest, range_steps)
     run = Run.new(corpus, model, training)
+    rates = _rates(run.config, lowest, highest, range_steps)
     per_pass = run.steps_per_epoch
     if per_pass < LEAST_BATCHES:
         raise CorpusError(
@@ -90,7 +90,7 @@ def _rates(
     training: TrainConfig, lowest: float | None, highest: float | None, steps: int
 ) -> Floats:
     """The rates of the test; `ConfigError` if there can be none."""
-    usual = OPTIMIZERS[training.optimizer or "adamw"].learning_rate
+    usual = OPTIMIZERS[training.optimizer].learning_rate
     low = usual / DOWN if lowest is None else lowest
     high = usual * UP if highest is None else highest
     if not 0 < low < high < math.inf:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.config.fields import seconds_of
 from charrnn.config.training import LENGTH
@@ -112,23 +114,25 @@ def plan(
     return Planner(corpus, seconds, threads, elapsed, model, training, is_fine_tuning).plan()
 
 
-def planned_width(
+def planned_size(
     corpus: Corpus,
     duration: str | float,
     model: ModelConfig | None = None,
     training: TrainConfig | None = None,
     *,
     threads: int | None = None,
-) -> int:
-    """The units of a layer that `plan` would choose for one network in this duration; takes a
-    second, or a fiftieth of a shorter one. Parameters and errors as for `plan`.
+) -> tuple[int, float]:
+    """The units of a layer that `plan` would choose for one network in this duration, and about how
+    often it would read the text; takes a second, or a fiftieth of a shorter one. Parameters and
+    errors as for `plan`.
     """
     seconds, elapsed = checked_duration(duration), since_now()
     model = replace(model or ModelConfig(), vocab_size=len(corpus.vocab))
     model = recipe.with_rounds(model)
     training = replace(training or TrainConfig(), networks=1)
     planner = Planner(corpus, seconds, threads, elapsed, model, training, False)
-    return planner.width()
+    width, _, passes = planner.guess()
+    return width, passes
 
 
 def checked_duration(duration: str | float) -> float:
@@ -167,7 +171,7 @@ class Planner:
 
     def plan(self) -> Plan:
         """Measure this machine and decide."""
-        width, reach = self._guess()
+        width, reach, _ = self.guess()
         found = self._planned(width, reach)
         chosen = found.training.precision, found.training.networks
         training = replace(self.training, precision=chosen[0], networks=chosen[1])
@@ -227,18 +231,11 @@ class Planner:
             end=now + rest,
         )
 
-    def width(self) -> int:
-        """Units of a layer: the most for which the text is enough, and the time that each of the
-        networks has.
+    def guess(self) -> tuple[int, int, float]:
+        """Units of a layer, the most for which the text is enough, and the time that each of the
+        networks has; how far attention reaches; and how often they read the text: all by the speed
+        of one width.
         """
-        return self._guess()[0]
-
-    def _guess(self) -> tuple[int, int]:
-        """Units of a layer, and how far attention reaches, by the speed of one width; of units that
-        are given, the speed is not known.
-        """
-        if self.model.hidden is not None:
-            return self.model.hidden, self._reach(self.model.hidden, lambda _: math.inf)
         model, measured = replace(self.model, hidden=TYPICAL, attention=0), 0.01 * self.seconds
         without, training = self.fastest(model, min(0.5, measured))
         attending = self._attending(model, training, min(0.5, measured), without)
@@ -262,6 +259,9 @@ class Planner:
             return steps(width, parameters, networks)[1] * read / self.characters
 
         def width_of(networks: int) -> int:
+            if self.model.hidden is not None:
+                return self.model.hidden
+
             def possible(width: int, parameters: int) -> float:
                 most = recipe.most_passes_for(parameters)
                 return min(passes(width, parameters, networks), most)
@@ -278,7 +278,9 @@ class Planner:
 
         networks = self._networks(share)
         width, parameters = size(networks)
-        return width, steps(width, parameters, networks)[0]
+        most = recipe.most_passes_for(parameters)
+        reach, _ = steps(width, parameters, networks)
+        return width, reach, min(passes(width, parameters, networks), most)
 
     def _attending(
         self, model: ModelConfig, training: TrainConfig, seconds: float, without: float
@@ -299,7 +301,7 @@ class Planner:
         if self.model.attention is not None:
             return self.model.attention
         reach = recipe.attention_for(width, self._in_a_row)
-        while reach > steps(reach):
+        while reach > max(0.0, steps(reach)):
             reach = recipe.attention_for(width, reach // 2)
         return reach
 
@@ -340,6 +342,9 @@ class Planner:
         """
         endless = replace(training, **ENDLESS)
         run, done = Run.new(self.corpus, model.filled(dropout=0.0), endless), 0
+        # attention has something to look at, as it has in all but the first steps
+        ids = run.state.ids
+        ids[...] = np.resize(self.corpus.train[: ids.size], ids.shape)
         with closing(train(run, self.corpus, threads=self.threads)) as reports:
             next(reports)
             start = time.perf_counter()

@@ -126,4 +126,4 @@ def test_its_picture_is_a_file_of_its_own() -> None:
 
 
 def test_it_is_public() -> None:
-    assert {"lr_find", "RateTest", "planned_width"} <= set(charrnn.__all__)
+    assert {"lr_find", "RateTest", "planned_size"} <= set(charrnn.__all__)

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from charrnn.config.settings import ModelConfig
@@ -226,11 +229,11 @@ def test_measuring_that_takes_all_the_time_ends(
         return step(*given)
 
     monkeypatch.setattr(planning.Planner, "_step_seconds", lambda *given: slow(*given))
-    for seconds in (6.0, 8.0, 11.0, 20.0):
+    for seconds in (6.0, 8.0, 11.0, 20.0, 30.0):
         try:
             found = machine.plan(novel, machine.now + seconds, model=ModelConfig(hidden=128))
         except ConfigError as error:
-            assert "makes no step" in str(error) and seconds < 20
+            assert "makes no step" in str(error) and seconds < 30
         else:
             assert found.training.steps is not None and found.training.steps > 0
 
@@ -270,3 +273,27 @@ def test_the_faster_precision_is_taken(
     assert found.training.precision == expected
     asked = machine.plan(novel, 60, training=TrainConfig(precision="float32"))
     assert asked.training.precision == "float32"
+
+
+def test_a_clearly_slower_precision_is_measured_for_three_steps(
+    novel: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, steps = 0.0, Counter[str]()
+
+    def training_for_ever(run: Run, *_: Any, **__: Any) -> Iterator[None]:
+        nonlocal now
+        assert np.all(run.state.ids >= 0)  # attention has read all that it reaches
+        while True:
+            now += 0.01 if run.config.precision == "bf16" else 0.02
+            steps[run.config.precision] += 1
+            yield
+
+    monkeypatch.setattr(planning, "train", training_for_ever)
+    monkeypatch.setattr(planning, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(planning, "rounded_precision", lambda: "bf16")
+    model = ModelConfig(len(novel.vocab), hidden=8, attention=320)
+    asked = TrainConfig(precision="auto")
+    planner = planning.Planner(novel, 60.0, 1, lambda: 0.0, model, asked, False)
+    step, chosen = planner.fastest(model, 2.0)
+    assert step == pytest.approx(0.01) and chosen.precision == "bf16"
+    assert steps["bf16"] > 90 and steps["float32"] == 1 + 3  # the first is not counted
