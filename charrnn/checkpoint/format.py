@@ -76,11 +76,9 @@ class File:
         """A network's parameters, or other arrays of this layout, by default the same, with this
         prefix.
         """
-        parameters, cell = Parameters(tensors or tensors_of(config)), cell_named(config.cell)
-        names = {
-            tensor.name: prefix + file_name(tensor.name, config) for tensor in parameters.tensors
-        }
-        shapes = {names[tensor.name]: tensor.disk_shape for tensor in parameters.tensors}
+        tensors, cell = tensors or tensors_of(config), cell_named(config.cell)
+        names = {tensor.name: prefix + file_name(tensor.name, config) for tensor in tensors}
+        shapes = {names[tensor.name]: tensor.disk_shape for tensor in tensors}
         seconds = {prefix + name: zeros.shape for name, zeros in second_biases(config).items()}
         arrays = self.arrays(shapes | {n: seconds[n] for n in seconds if n in self.names})
         # PyTorch may have trained its second bias: if a gate has both, use the sum
@@ -91,6 +89,7 @@ class File:
                 for gate, bias in zip(cell.recurrent_gates, second, strict=True):
                     if gate in cell.input_gates:
                         first[cell.input_gates.index(gate)] += bias
+        parameters = Parameters(tensors)
         parameters.from_disk({name: arrays[names[name]] for name in names})
         return parameters
 
@@ -101,8 +100,8 @@ class File:
         L, H = model.config.layers, model.config.hidden
         streams = streams or self.streams(prefix)
         shape = (L, streams, H)
-        state = State(model, streams)
         arrays = self.arrays({prefix + name: shape for name in "hc"})
+        state = State(model, streams)
         state.h[..., :H], state.c[..., :H] = arrays.values()
         if f"{prefix}keys" in self.names and len(state.keys):
             limits = {"ids": (-1, model.config.vocab_size), "places": (0, model.config.attention)}
@@ -141,9 +140,9 @@ def arrays_of(parameters: Parameters, config: ModelConfig, prefix: str = "") -> 
 
 def second_biases(config: ModelConfig) -> Arrays:
     """Zeros for PyTorch's second bias of each layer; charrnn trains at most one gate of it."""
-    size = len(cell_named(config.cell).recurrent_gates) * config.hidden
+    zeros = np.zeros(len(cell_named(config.cell).recurrent_gates) * config.hidden, np.float32)
     layers = range(config.layers if torch_module(config) else 0)
-    return {f"rnn.bias_hh_l{layer}": np.zeros(size, np.float32) for layer in layers}
+    return {f"rnn.bias_hh_l{layer}": zeros for layer in layers}
 
 
 def _are_whole(array: NDArray[Any], least: float, most: float) -> bool:

@@ -18,6 +18,7 @@ from charrnn.generation.drawing import ends_of
 from charrnn.generation.writer import CHUNK, Ids, Mark, Progress, Uniforms, Writer, chunk_of
 from charrnn.kernels.repetition import note_all
 from charrnn.kernels.sampling import Controls, Memory
+from charrnn.runtime.interrupts import delayed_interrupt
 
 if TYPE_CHECKING:
     from charrnn.generation.together import Together
@@ -198,10 +199,11 @@ class Ensemble:
         if self._has_documents:  # as in `Writer.drawn`
             steps = max(1, min(steps, 4 * CHUNK) // self.streams)
         while done < len(uniforms):
-            done += self._write(ids[done : done + steps + 1], uniforms[done : done + steps])
-            for n, writer in enumerate(self._writers):
-                writer.last = self._read_by(n, ids[done]).astype(np.int32)
-            self._last = ids[done].copy()
+            with delayed_interrupt():
+                done += self._write(ids[done : done + steps + 1], uniforms[done : done + steps])
+                for n, writer in enumerate(self._writers):
+                    writer.last = self._read_by(n, ids[done]).astype(np.int32)
+                self._last = ids[done].copy()
         return ids[1:]
 
     def _write(self, ids: Ids, uniforms: Uniforms) -> int:

@@ -176,7 +176,7 @@ class Work:
     def load(self, state: State) -> None:
         """Start a call from this state."""
         self.h[:, 0], self.c[:, 0] = (each.reshape(len(each), -1) for each in (state.h, state.c))
-        self.meeting[:] = 0
+        self.meeting[:], self.overflows[:] = 0, False
 
     def memories(self, memory: Memory) -> list[Memory]:
         """What each thread's draws remember, and change: this memory, of which the threads of a

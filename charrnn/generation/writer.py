@@ -24,8 +24,10 @@ from charrnn.generation.work import Turns, Work
 from charrnn.kernels.constraint import Edges
 from charrnn.kernels.repetition import note_all
 from charrnn.kernels.sampling import Controls, Memory
+from charrnn.network.arithmetic import FLOAT32
 from charrnn.network.model import Model, Panels, State, check_panels
 from charrnn.network.parameters import Floats
+from charrnn.runtime.interrupts import delayed_interrupt
 from charrnn.runtime.threads import Workers
 from charrnn.text.documents import DocumentTrackers
 from charrnn.text.vocab import checked_ids
@@ -79,7 +81,7 @@ class Writer:
     end: the automaton's state after a symbol that ends a text and is no part of it.
     documents: trackers; with them, a stream's state is zero before it reads the last character of a
         separator, as in training.
-    panels: the packed weights of the model, if available; used in float32 only.
+    panels: the weights of the model, packed for float32, if available; used in float32 only.
     """
 
     def __init__(
@@ -104,7 +106,7 @@ class Writer:
         """Where `temperature_to` is reached, and the most of a text that follows an automaton."""
         self.memory = memory_of(config, streams, start)
         if panels is not None:
-            check_panels(panels, model)
+            check_panels(panels, model, arithmetic=FLOAT32)
         self.precision = precision_of(model, config.precision)
         self.model, self.streams = rounded(model, self.precision), streams
         self._end = end
@@ -216,8 +218,8 @@ class Writer:
         return self._run(np.stack([ids, ids]), 1).outlook
 
     def write(self, length: int) -> Ids:
-        """The next `length` ids of every stream, (length, streams) int32, after `begin` or
-        `read`.
+        """The next `length` ids of every stream, (length, streams) int32, after `begin` or `read`.
+        Ctrl-C takes effect after a `chunk`, from which the writer can go on.
         """
         return self.drawn(self.uniforms(length))
 
@@ -231,8 +233,9 @@ class Writer:
             # in one of them sooner.
             steps = max(1, min(self.chunk, 4 * CHUNK) // self.streams)
         while done < length:
-            done += self._write(ids[done : done + steps + 1], uniforms[done : done + steps])
-        self.last = ids[-1].copy()
+            with delayed_interrupt():
+                done += self._write(ids[done : done + steps + 1], uniforms[done : done + steps])
+                self.last = ids[done].copy()
         return ids[1:]
 
     def uniforms(self, length: int) -> Uniforms:

@@ -372,7 +372,15 @@ def has_table(config: ModelConfig) -> bool:
     return config.embedding > 0 and not config.mogrifier
 
 
-def check_panels(panels: Panels, model: Model) -> None:
-    """`ConfigError` unless these are the packed weights of this model: kernels do not check."""
+def check_panels(
+    panels: Panels, model: Model, backward: bool = False, arithmetic: Arithmetic | None = None
+) -> None:
+    """`ConfigError` unless these are the packed weights of this model, with those of the backward
+    pass if asked for, and packed for this arithmetic if any: kernels do not check.
+    """
     if panels.model is not model:
         raise ConfigError("`panels` are the packed weights of another model; leave them out")
+    if backward and not panels.layers_back:
+        raise ConfigError("`panels` are without those of the backward pass; leave them out")
+    if arithmetic not in (None, panels.arithmetic):
+        raise ConfigError("`panels` are packed for another precision; leave them out")

@@ -67,7 +67,7 @@ class Network:
         self.model, self.workers = model, workers
         self.shape = seq_length, streams
         self.panels = panels or Panels(model, training, arithmetic_of(precision))
-        check_panels(self.panels, model)
+        check_panels(self.panels, model, training)
         shapes = self.shapes(model.config, self.shape)
         self.logits, self.losses, self.memory, self.factor, self._no_bias = (
             aligned(*shape) for shape in shapes.values()

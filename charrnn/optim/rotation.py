@@ -26,7 +26,15 @@ from charrnn.config import ModelConfig
 from charrnn.kernels.product import GROUP
 from charrnn.network.arithmetic import FLOAT32, Arithmetic
 from charrnn.network.cells import cell_named
-from charrnn.network.parameters import Floats, Parameters, Tensor, aligned, tensors_of
+from charrnn.network.parameters import (
+    Floats,
+    Parameters,
+    Shapes,
+    Tensor,
+    aligned,
+    shapes_of,
+    tensors_of,
+)
 from charrnn.runtime.threads import Workers, ranges
 
 if TYPE_CHECKING:
@@ -88,6 +96,7 @@ class Rotation:
     """Makes the steps of the rotated weights; see the module.
 
     places, rest: the ranges of the flat parameters that are rotated, and the others
+    scratch: of each thread
     """
 
     def __init__(
@@ -105,7 +114,7 @@ class Rotation:
             for name in names
         ]
         most = max((len(parameters[name]) for name in names), default=0)
-        self._scratch = [
+        self.scratch = [
             (aligned(most * GROUP // arithmetic.density), aligned(most * GROUP))
             for _ in range(workers.threads)
         ]
@@ -117,6 +126,21 @@ class Rotation:
         )
         cuts = [0, *(cut for place in self.places for cut in place), size]
         self.rest = [(a, b) for a, b in zip(cuts[::2], cuts[1::2], strict=True) if a < b]
+
+    @staticmethod
+    def shapes(config: ModelConfig, density: int) -> Shapes:
+        """The shapes of its buffers, except per-thread ones."""
+        shapes = shapes_of(config)
+        return {
+            f"{tensor.name} {name}": shape
+            for tensor in squares_of(config)
+            for name, shape in _Weight.shapes(shapes[tensor.name], density).items()
+        }
+
+    def refresh(self) -> None:
+        """Take over the slots as they are, after something else has changed them."""
+        for weight in self._weights:
+            weight.refresh()
 
     def step(self, rule: Rule, step: int) -> None:
         """Update the rotated weights by the gradient; the first step is 1. `rule` is Adam's."""
@@ -130,7 +154,7 @@ class Rotation:
         if turns:
             self._run([(weight.turn,)] for weight in weights)
         jobs = [job for weight in weights for job in weight.moving(rule)]
-        scratch = zip(jobs, cycle(self._scratch), strict=False)
+        scratch = zip(jobs, cycle(self.scratch), strict=False)
         self._run([[(job, memory, a, b) for (job, a, b), memory in scratch]])
 
     def _run(self, jobs: Any) -> None:
@@ -155,10 +179,27 @@ class _Weight:
         self._kernels, self._arithmetic, self._threads = soap, arithmetic, threads
         self.covariance, self.basis = slots[COVARIANCE][name], slots[BASIS][name]
         self.m, self.v = slots["m"][name], slots["v"][name]
-        (K, Z), density = self.w.shape, arithmetic.density
-        self._transposed, self._square = aligned(K * Z // density), aligned(K * K // density)
-        self._lengths = aligned(K)
-        self._inverse, self._turned = np.ascontiguousarray(self.basis.T), aligned(K, K)
+        shapes = self.shapes(self.w.shape, arithmetic.density).values()
+        self._transposed, self._square, self._lengths, self._inverse, self._turned = (
+            aligned(*shape) for shape in shapes
+        )
+        self.refresh()
+
+    @staticmethod
+    def shapes(shape: tuple[int, ...], density: int) -> Shapes:
+        """The shapes of the buffers of a weight of this shape."""
+        K, Z = shape
+        return {
+            "transposed": (K * Z // density,),
+            "square": (K * K // density,),
+            "lengths": (K,),
+            "inverse": (K, K),
+            "turned": (K, K),
+        }
+
+    def refresh(self) -> None:
+        """Take over the basis as it is."""
+        self._inverse[...] = self.basis.T
 
     def moving(self, rule: Rule) -> Jobs:
         """Adam's step in the rotated space, by ranges of columns: call(scratch, start, stop)."""
@@ -204,7 +245,7 @@ class _Weight:
         self._pack(self._inverse, self._square)
         self._multiply(self.basis, self._square, self._turned, 0, K)
         self._replace(self.v, np.square(self._turned, out=self._turned))
-        self._inverse[...] = self.basis.T
+        self.refresh()
 
     def _pack(self, matrix: Floats, panels: Floats) -> None:
         columns = matrix.shape[1]

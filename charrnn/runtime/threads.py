@@ -135,7 +135,7 @@ class Workers:
         # jobs that wait for one another must not wait for threads used by other jobs
         self._turn = threading.Lock()
         self._others: list[_Worker] = []
-        self._stop = weakref.finalize(self, _stop, self._others)
+        weakref.finalize(self, _stop, self._others)
         self._most = MOST_THREADS  # lower once the system has refused a thread
         _LIVE.add(self)
 
@@ -162,25 +162,28 @@ class Workers:
         release: Callable[[], None] | None = None,
     ) -> None:
         """Call function(*job) for every job, the last one in this thread, and return or raise when
-        all are done. Each thread runs every `threads`-th job in turn.
+        all are done. Jobs n, n + `threads`, n + 2 `threads`, ... may share memory: they run in one
+        thread, in turn, even if the system starts fewer threads.
 
         Jobs that wait for one another (no more than can be `ready`) need a `release`: it lets the
         others end if one of them cannot start, for example because of an interrupt.
         """
-        count = min(len(jobs), self.threads)
-        if count > 1:
-            count = self.ready(count)
-        if count <= 1:
+        places = min(len(jobs), self.threads)
+        count = self.ready(places) if places > 1 else 1
+        if count == 1:
             for job in jobs:
                 function(*job)
             return
         with self._turn:
-            others, ours = self._others[: count - 1], (len(jobs) - 1) % count
-            places = [place for place in range(count) if place != ours]
+            shares = [
+                [job for place in range(n, places, count) for job in jobs[place::places]]
+                for n in range(count)
+            ]
+            others, own = self._others[: count - 1], shares.pop((len(jobs) - 1) % places % count)
             try:
-                for worker, place in zip(others, places, strict=True):
-                    worker.begin(function, jobs[place::count])
-                for job in jobs[ours::count]:
+                for worker, share in zip(others, shares, strict=True):
+                    worker.begin(function, share)
+                for job in own:
                     function(*job)
             except BaseException:
                 if release is not None:
@@ -193,7 +196,7 @@ class Workers:
 
     def close(self) -> None:
         """End the threads."""
-        self._stop()
+        _stop(self._others)
         for worker in self._others:
             worker.thread.join()
         self._others.clear()

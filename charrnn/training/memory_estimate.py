@@ -12,7 +12,7 @@ from charrnn.network.mogrifier import Mogrifier
 from charrnn.network.network import Network
 from charrnn.network.parameters import shapes_of
 from charrnn.optim.optimizers import OPTIMIZERS
-from charrnn.optim.rotation import squares_of
+from charrnn.optim.rotation import Rotation, squares_of
 from charrnn.runtime.memory import memory_size
 
 
@@ -31,11 +31,12 @@ def memory_estimate(
     parameters_and_gradient, sum_of_parts = 2, train.parts > 1
     copies = parameters_and_gradient + sum_of_parts + anchored
     copies += OPTIMIZERS[train.optimizer].copies(train)
-    tables = squares_of(model) if OPTIMIZERS[train.optimizer].rotates else ()
+    rotates, density = OPTIMIZERS[train.optimizer].rotates, DENSITY[train.precision]
     parts = [
         *[shapes_of(model)] * copies,
-        *[{tensor.name: tensor.shape for tensor in tables}] * 2,
-        Panels.shapes(model, True, DENSITY[train.precision]),
+        *[{tensor.name: tensor.shape for tensor in squares_of(model)}] * (2 * rotates),
+        Rotation.shapes(model, density) if rotates else {},
+        Panels.shapes(model, True, density),
         State.shapes(model, train.batch_size),
         *(Layer.shapes(model, shape, True, k, has_starts) for k in range(model.layers)),
         Backward.shapes(model, shape, has_starts),

@@ -150,6 +150,8 @@ class Update:
     def refresh(self) -> None:
         """Take over the run as it is on this rank, after something else has changed it."""
         self._network.refresh()
+        if self._rotation is not None:
+            self._rotation.refresh()
         self.ranks.session, self._is_spread = None, False
 
     def complete(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 import warnings
 from dataclasses import replace
@@ -584,6 +585,49 @@ def test_a_network_whose_logits_overflow_is_an_error(
             generate_many(network, streams, "abc", SamplingConfig(length=40))
         with pytest.raises(DivergenceError, match="NaN or infinite"):
             list(generate(network, "abc", SamplingConfig(length=40, temperature=0)))
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_it_goes_on_from_before_an_overflow(streams: int) -> None:
+    """One network, and several together."""
+    for several in (False, True):
+        writers = [Writer(model(), config(), streams=streams) for _ in range(1 + several)]
+        writer = Ensemble(writers) if several else writers[0]
+        writer.read(np.array([1, 2, 3]))
+        mark, uniforms = writer.mark(), np.random.default_rng(0).random((20, streams))
+        expected = writer.drawn(uniforms)
+        for each in writers:
+            each.state.h[:] = np.nan
+        with pytest.raises(DivergenceError, match="NaN or infinite"):
+            writer.drawn(uniforms)
+        writer.return_to(mark)
+        np.testing.assert_array_equal(writer.drawn(uniforms), expected)
+
+
+@pytest.mark.parametrize("networks", [1, 2])
+def test_it_goes_on_after_an_interrupt(networks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """State, last character and what attention looks back at are those after a whole chunk."""
+
+    def made() -> Writer | Ensemble:
+        model = plain_model(vocab_size=11, hidden=6, attention=16)
+        writers = [Writer(Model.initialized(model, seed), config()) for seed in range(networks)]
+        return writers[0] if networks == 1 else Ensemble(writers)
+
+    writer, whole = made(), made()
+    uniforms = np.random.default_rng(0).random((2 * writer.chunk, 1))
+    for each in (writer, whole):
+        each.read(np.array([1, 2, 3]))
+    real = Workers.run
+
+    def run(*arguments: Any) -> None:
+        real(*arguments)
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Workers, "run", run)
+        writer.drawn(uniforms)
+    second = whole.drawn(uniforms)[writer.chunk :]
+    np.testing.assert_array_equal(writer.drawn(uniforms[writer.chunk :]), second)
 
 
 def test_a_text_is_written_where_no_thread_can_be_started(monkeypatch):

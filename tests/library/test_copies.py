@@ -7,6 +7,7 @@ import multiprocessing
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ import pytest
 import charrnn
 from charrnn import ModelConfig, Run, SamplingConfig, TrainConfig, Trained, generate
 from charrnn.checkpoint.start_states import StartStates
+from charrnn.network.arithmetic import FLOAT32
 from charrnn.network.model import Model, Panels, State
+from charrnn.network.network import Network
 from charrnn.network.parameters import Parameters
+from charrnn.runtime.threads import Workers
 from tests.reference.small import digest, small_corpus, small_run, trained
 
 CORPUS = small_corpus()
@@ -166,6 +170,11 @@ def test_parts_of_other_networks_are_refused() -> None:
         charrnn.Writer(small, SAMPLING, panels=panels)
     with pytest.raises(Config, match="panels"):
         list(generate(run.trained, "", SAMPLING, panels=panels))
+    with pytest.raises(Config, match="precision"):
+        halved = replace(FLOAT32, density=2)
+        charrnn.Writer(small, SAMPLING, panels=Panels(small, False, halved))
+    with pytest.raises(Config, match="backward"):
+        Network(small, 4, 1, Workers(1), training=True, panels=Panels(small, backward=False))
     with pytest.raises(Config, match="squares"):
         charrnn.evaluate_dynamic(other, ids, squares=[small.parameters])
     for name, value in [

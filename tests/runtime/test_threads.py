@@ -133,11 +133,16 @@ def test_close_ends_the_threads() -> None:
     pool.close()
 
 
-def test_threads_end_with_their_pool() -> None:
-    """One that nobody closes, even if its own thread is the last to know of it."""
+@pytest.mark.parametrize("reopens", [False, True])
+def test_threads_end_with_their_pool(reopens: bool) -> None:
+    """One that nobody closes, or that is used again after it, even if its own thread is the last to
+    know of it.
+    """
     before = threading.active_count()
     for _ in range(5):
         pool = Workers(3, processors=3)
+        if reopens:
+            pool.close()
         pool.run(lambda pool: None, [(pool,)] * 3)
         del pool
     until = time.monotonic() + 10
@@ -360,6 +365,20 @@ def test_work_is_done_on_the_threads_that_can_be_started(
         pool.run(done.append, [(n,) for n in range(9)])
     pool.run(done.append, [(n,) for n in range(9, 20)])  # and says so once
     assert sorted(done) == list(range(20)) and pool.ready(4) == most + 1
+    pool.close()
+
+
+@pytest.mark.parametrize(("threads", "most"), [(3, 1), (4, 2)])
+def test_jobs_that_share_memory_run_in_one_thread(
+    monkeypatch: pytest.MonkeyPatch, threads: int, most: int
+) -> None:
+    """Every `threads`-th job, on fewer threads too; the last one is the caller's."""
+    limit_threads(monkeypatch, most)
+    pool, seen = Workers(threads, processors=threads), dict[int, threading.Thread]()
+    with pytest.warns(RuntimeWarning, match="no more threads"):
+        pool.run(lambda n: seen.setdefault(n, threading.current_thread()), [(n,) for n in range(9)])
+    assert all(seen[n] is seen[n % threads] for n in range(9))
+    assert len(set(seen.values())) == most + 1 and seen[8] is threading.current_thread()
     pool.close()
 
 

@@ -9,7 +9,8 @@ from charrnn.cli.main import cli
 from charrnn.config.settings import CELL_NAMES
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
-from charrnn.optim.optimizers import new_slots
+from charrnn.optim.optimizers import OPTIMIZERS, new_slots
+from charrnn.optim.rotation import Rotation
 from charrnn.runtime.threads import Workers
 from charrnn.training.memory_estimate import memory_estimate
 from tests.reference.small import TEXT, adam, plain_model, small_corpus, small_run
@@ -31,8 +32,8 @@ def _bytes_of(value, seen):
 
 
 def _found(config, train, starts=None):
-    """Bytes of a network that has made a step, of the optimiser's slots, and of nothing that is
-    there once a thread.
+    """Bytes of a network that has made a step, of the optimiser's slots and buffers, and of nothing
+    that is there once a thread.
     """
     model, shape = Model(config), (train.seq_length, train.batch_size)
     network, state, ids = (
@@ -41,10 +42,14 @@ def _found(config, train, starts=None):
         np.zeros(shape, np.int32),
     )
     network.gradients(ids, ids, state, 1, starts)
-    scratch = sum(array.base.nbytes for array in network.weight_gradients.scratch)
-    slots = sum(slot.flat.nbytes for slot in new_slots(train.optimizer, config).values())
-    slots += (train.average > 0) * network.gradient.flat.nbytes
-    return _bytes_of([network, state], set()) - scratch + slots
+    slots, scratch = new_slots(train.optimizer, config), [*network.weight_gradients.scratch]
+    held = [network, state, slots]
+    if OPTIMIZERS[train.optimizer].rotates:
+        arrays = model.parameters, network.gradient, slots
+        held.append(rotation := Rotation(*arrays, network.panels.arithmetic, network.workers))
+        scratch += [array for arrays in rotation.scratch for array in arrays]
+    average = (train.average > 0) * network.gradient.flat.nbytes
+    return _bytes_of(held, set()) - sum(array.base.nbytes for array in scratch) + average
 
 
 SETTINGS = {

@@ -140,23 +140,33 @@ def test_a_number_that_is_none(
 
 
 @pytest.mark.parametrize(
-    ("save_every", "moments"),
-    [(1, [(8, 0)]), (None, [(6, 0), (9, 1), (6, 2)]), (None, [(3, 0), (1, 1), (10, 2)])],
+    ("save_every", "moments", "optimizer"),
+    [
+        (1, [(8, 0)], "adam"),
+        (None, [(6, 0), (9, 1), (6, 2)], "adam"),
+        (None, [(3, 0), (1, 1), (10, 2)], "adam"),
+        (None, [(8, 0)], "soap"),
+    ],
 )
 def test_the_same_bytes_after_any_interruption(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     save_every: int | None,
     moments: list[tuple[int, int]],
+    optimizer: str,
 ) -> None:
     """Stopped after every single report and resumed from the disk, or stopped once, at each of
     them.
     """
     harm(monkeypatch, *moments)
-    corpus, settings = (
-        small_corpus(),
-        {"steps": 17, "save_every": save_every, "schedule": "plateau", "plateau_patience": 1},
-    )
+    corpus = small_corpus()
+    settings: dict[str, Any] = {
+        "steps": 17,
+        "save_every": save_every,
+        "schedule": "plateau",
+        "plateau_patience": 1,
+        "optimizer": optimizer,
+    }
     whole = created(tmp_path / "whole")
     reports = trained(small_run(corpus, **settings), corpus, whole)
     assert [at for at, _, _ in falls(reports)] == [at for at, _ in moments]

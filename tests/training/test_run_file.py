@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -339,6 +340,29 @@ def test_tampered_metadata_is_named(
     path_set(*place)(metadata, value)
     write(tmp_path / "a", tensors, metadata)
     assert says in complaint(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("place", "values", "says"),
+    [
+        (("model",), {"hidden": 16384, "layers": 64}, "requires"),
+        (("run", "train"), {"batch_size": 65536}, "state.h"),
+    ],
+)
+def test_no_memory_of_a_size_that_is_not_the_files(
+    sound: Path, tmp_path: Path, place: tuple[Any, ...], values: dict[str, Any], says: str
+) -> None:
+    tensors, metadata = opened(sound)
+    for name, value in values.items():
+        path_set(*place, name)(metadata, value)
+    write(tmp_path / "a", tensors, metadata)
+    tracemalloc.start()
+    try:
+        assert says in complaint(tmp_path / "a")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8e6
 
 
 @pytest.mark.parametrize(

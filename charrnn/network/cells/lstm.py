@@ -8,7 +8,7 @@ With z = W_x x + W_h h' + b in four blocks of H columns,
     h = o * phi(c)
 
 Gates are in PyTorch's order, i f g o; phi is tanh, softsign or relu. The forget gates' bias starts
-at 1, so that a new network remembers (Gers et al. 2000; Jozefowicz et al. 2015).
+at `forget_bias`; with 1, a new network remembers (Gers et al. 2000; Jozefowicz et al. 2015).
 """
 
 from charrnn.network.cells.cell import Cell
