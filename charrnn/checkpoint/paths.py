@@ -5,6 +5,7 @@ from pathlib import Path
 
 from charrnn.errors import CheckpointError, RunError
 from charrnn.runtime.files import shipped
+from charrnn.runtime.shell import quoted
 
 ROOT = Path("checkpoints")
 """The folder that contains the runs' folders, below the current one."""
@@ -45,8 +46,8 @@ def check_no_run(folder: Path) -> None:
     """`RunError` if the folder holds a checkpoint, which a new run would overwrite."""
     if holds_run(folder):
         raise RunError(
-            f"{folder} already contains a run; resume it with `resume` {folder}, or choose another "
-            "`out`"
+            f"{folder} already contains a run; resume it with `resume` {quoted(folder)}, or choose "
+            "another `out`"
         )
 
 

@@ -11,6 +11,7 @@ from charrnn.cli import terminal
 from charrnn.cli.options import flag_of
 from charrnn.cli.prime import escaped
 from charrnn.config.fields import Settings, settings_of
+from charrnn.runtime.shell import argument
 
 if TYPE_CHECKING:
     from charrnn.cli.checkpoints import Member
@@ -26,7 +27,7 @@ def command(members: Sequence[Member], *settings: Settings, **flags: Any) -> lis
     repeated.
     """
     first, *others = [member.argument for member in members if member.argument]
-    words = ["charrnn", "sample", f"./{first}" if first.startswith("-") else first]
+    words = ["charrnn", "sample", argument(first)]
     values: dict[str, Any] = {"ensemble": tuple(others)}
     for each in settings:
         values |= {name: getattr(each, name) for name in settings_of(type(each))}

@@ -33,6 +33,8 @@ Examples:
 """
 
 MEASURED = ("training", "sampling", "forward")
+UNFIT = {"training": "int8", "sampling": "amx", "forward": "int8"}
+"""The precision in which a task is not done."""
 WIDE = 1.6
 """When the highest ratio of a row exceeds the lowest by this factor, the row is not reliable."""
 SAMPLED = 64
@@ -118,6 +120,12 @@ def bench(
     task needs. With --against torch, "ratio" is charrnn's speed divided by PyTorch's. Run nothing
     else at the same time.
     """
+    tasks = [task for task in MEASURED if task in only]
+    if tasks and all({*lists["precision"]} == {UNFIT[task]} for task in tasks):
+        raise click.UsageError(
+            f"nothing to measure: {' and '.join(tasks)} cannot use --precision "
+            f"{lists['precision'][0]}"
+        )
     requested = lists["threads"] or (None,)
     lists["threads"] = tuple(dict.fromkeys(usable_threads(threads) for threads in requested))
     most = max(lists["threads"])
@@ -132,9 +140,7 @@ def bench(
     from charrnn.bench.machine import measure_machine
 
     machine = measure_machine(most)
-    shapes = [
-        (task, shape) for task in MEASURED if task in only for shape in _shapes(task, **lists)
-    ]
+    shapes = [(task, shape) for task in tasks for shape in _shapes(task, **lists)]
     rows = _measured(shapes, corpus, rounds, against)
     if as_json:
         described = {**asdict(machine), "versions": versions | machine.versions}
@@ -151,8 +157,7 @@ def _shapes(task: str, **lists: tuple[Any, ...]) -> Iterator[Shape]:
     """Every combination of the requested values that applies to this task."""
     from charrnn.bench.measure import Shape
 
-    unfit = "amx" if task == "sampling" else "int8"
-    lists["precision"] = tuple(name for name in lists["precision"] if name != unfit)
+    lists["precision"] = tuple(name for name in lists["precision"] if name != UNFIT[task])
     if task == "sampling":
         lists |= {"batch_size": lists["streams"], "seq_length": (SAMPLED,)}
     for values in product(*(lists[field.name] for field in fields(Shape))):

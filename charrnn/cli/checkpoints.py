@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +13,7 @@ import click
 
 from charrnn.cli.kernel_loading import load_kernels, network_kernels
 from charrnn.cli.options import PATH
-from charrnn.errors import ConfigError
+from charrnn.runtime.shell import quoted
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.mixture import Mixture
@@ -77,14 +76,6 @@ def load_members(
         for paths, weight, argument in zip(runs, given, _arguments(named, runs), strict=True)
         for n, path in enumerate(paths)
     ]
-    first = members[0].trained
-    for member in members[1:]:
-        separator = member.trained.corpus_config.document_separator
-        if separator != first.corpus_config.document_separator:
-            raise ConfigError(
-                f"{member.path}: its --document-separator differs from the first network's; leave "
-                "it out"
-            )
     mixture_of(members)
     return members
 
@@ -125,14 +116,12 @@ def say_where_others_are(folder: Path, command: str) -> None:
     if len(folders) > 1:
         terminal.say(
             f"this is the first of {len(folders)} networks; the second: charrnn {command} "
-            f"{shlex.quote(str(folders[1]))}"
+            f"{quoted(folders[1])}"
         )
 
 
 def mixture_of(members: Sequence[Member]) -> Mixture:
-    """The networks as one. `ConfigError` for weights that are no shares, `VocabError` for networks
-    of bytes and of characters together.
-    """
+    """The networks as one; errors as for `Mixture`."""
     from charrnn.checkpoint.mixture import Mixture
 
     networks = [member.trained for member in members]

@@ -137,9 +137,9 @@ def _compare(
     from charrnn.text.datasets import bundled_corpus
     from charrnn.text.sources import find
 
-    request = with_length(ctx, read_request(ctx, flags, COMMON_KEYS))
-    text = request.text or (str(bundled_corpus()),)
     varied = _varied(cells, vary)
+    request = with_length(ctx, read_request(ctx, flags, COMMON_KEYS), varied)
+    text = request.text or (str(bundled_corpus()),)
     equal = equal or ("hidden" if "hidden" in varied else "parameters")
     settings: dict[str, Value] = {"sample_every": 0, **request.settings}  # samples take time
     if equal == "parameters" and "hidden" in varied:

@@ -1,7 +1,6 @@
 """`charrnn data`: list and download texts to train on."""
 
 import hashlib
-import shlex
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from click.shell_completion import CompletionItem
 
 from charrnn.cli import terminal
 from charrnn.cli.options import json_option, offer
+from charrnn.runtime.shell import quoted
 
 EPILOG = """\b
 Examples:
@@ -64,7 +64,7 @@ def get(name: str, to: Path, url: str | None) -> None:
     with terminal.new_bar(0, desc=label, disable=None, unit="B", unit_scale=True) as bar:
         path = fetch(name, to, url=url, progress=bar)
     click.echo(str(path))
-    terminal.say(f"train on it: charrnn train {shlex.quote(str(path))}")
+    terminal.say(f"train on it: charrnn train {quoted(path)}")
 
 
 @data.command(

@@ -23,6 +23,7 @@ from charrnn.cli.inputs import with_dynamic_kernels
 from charrnn.cli.looks import note_test_look, warn_of_test_looks
 from charrnn.cli.options import (
     PATH,
+    check_decoding,
     decoding_options,
     flag_of,
     json_option,
@@ -135,11 +136,7 @@ def eval_(
     """
     if texts and (split or own):
         raise click.UsageError("--split and --text apply to the run's own text: leave out TEXT")
-    if not texts and (encoding or encoding_errors or unknown != "error"):
-        raise click.UsageError(
-            "--encoding, --encoding-errors and --unknown apply only to a TEXT: the run's own text "
-            "is read as in training"
-        )
+    check_decoding(texts, encoding, encoding_errors, unknown)
     config = _asked(DynamicConfig, dynamic, given, "dynamic evaluation: add --dynamic")
     if counts is not None and not dynamic:
         raise click.UsageError(

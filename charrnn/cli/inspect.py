@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charrnn.checkpoint.paths import BEST, LAST
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import Member, load_member, say_where_others_are
 from charrnn.cli.inspect_units import UnitRequest, show_units, unit_options
-from charrnn.cli.options import PATH, decoding_options, json_option
+from charrnn.cli.options import PATH, check_decoding, decoding_options, json_option
 from charrnn.cli.score_text import check_place, check_texts, read_own_text, read_score_text
 from charrnn.cli.tables import Column, print_table
 from charrnn.text.sources import find
@@ -81,6 +82,7 @@ def inspect(
     """
     if texts and own_texts:
         raise click.UsageError("--text applies to the run's own text: leave out TEXT")
+    check_decoding(texts, encoding, encoding_errors, unknown)
     request = UnitRequest(unit, units, at, html, pattern)
     request.check()
     check_texts(texts)
@@ -90,14 +92,15 @@ def inspect(
         if path is not None:
             check_place(flag, Path(path), files)
     member = load_member(run)
-    say_where_others_are(member.path.parent, "inspect")
+    if member.path.name in (BEST, LAST):
+        say_where_others_are(member.path.parent, "inspect --run")
     decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
     text = (
         read_score_text(member.trained, texts, decoding, unknown)
         if texts
         else read_own_text(member, own_texts)
     )
-    wants_summary = request.is_empty and (as_json or npz is None)
+    wants_summary = request.is_empty and (as_json or not (npz or html))
     needs_trace = wants_summary or npz is not None or request.needs_trace
     result = _traced(member, text) if needs_trace else None
     if npz is not None and result is not None:

@@ -28,7 +28,8 @@ def known_words(
         if Path(path).is_dir() or path.endswith(".safetensors"):
             raise CorpusError(
                 f"`known_words` {terminal.one_line(path)} is a network, not a text: name the "
-                "network first, as in charrnn sample NETWORK --known-words"
+                "network first, as in charrnn sample NETWORK --known-words or charrnn write --run "
+                "NETWORK --known-words"
             )
         whose = f"the words of `known_words` ({terminal.one_line(path)})"
         text = as_text(content_of(path, whose, "give each word once"), network, whose)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +13,7 @@ from charrnn.cli.info import event_text, events_of
 from charrnn.cli.options import PATH, json_option
 from charrnn.cli.tables import Column, number_text, print_table
 from charrnn.errors import ConfigError
+from charrnn.runtime.shell import quoted
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.header import Metadata
@@ -166,4 +166,4 @@ def _write_tensorboard(record: RunRecord, folder: str) -> None:
 
     with terminal.progress_bar("writing", unit=" steps") as bar:
         write_tensorboard(record, folder, bar)
-    terminal.say(f"written; to look at it: tensorboard --logdir {shlex.quote(folder)}")
+    terminal.say(f"written; to look at it: tensorboard --logdir {quoted(folder)}")

@@ -123,6 +123,17 @@ def decoding_options(command: Command) -> Command:
     return command
 
 
+def check_decoding(
+    texts: Sequence[str], encoding: str | None, encoding_errors: str | None, unknown: str
+) -> None:
+    """`UsageError` if one of `decoding_options` is given without a TEXT."""
+    if not texts and (encoding or encoding_errors or unknown != "error"):
+        raise click.UsageError(
+            "--encoding, --encoding-errors and --unknown apply only to a TEXT: the run's own text "
+            "is read as in training"
+        )
+
+
 help_all_option = click.option(
     "--help-all",
     is_flag=True,

@@ -120,7 +120,10 @@ MOST = 10_000
     help="Texts to write.",
 )
 @threads_option
-@json_option("Print one JSON object, with the seed; its text does not include the prime.")
+@json_option(
+    "Print one JSON object, with the seed; its text does not include the prime, except that short "
+    "texts are whole."
+)
 @help_all_option
 def sample(
     checkpoint: str | None,
@@ -161,6 +164,10 @@ def sample(
         raise click.UsageError("short texts are written at one --temperature")
     if is_short and (best_of > 1 or logprobs):
         raise click.UsageError("--best-of and --logprobs are not for many short texts")
+    if is_short and no_prime:
+        raise click.UsageError(
+            "--no-prime is not for many short texts, each of which begins in the prime"
+        )
     if logprobs and not as_json:
         raise click.UsageError("--logprobs is a part of --json: add it")
     if config.keep_stop and not config.stop:

@@ -11,7 +11,7 @@ import click
 from charrnn.cli import again, terminal
 from charrnn.cli.sample_request import Request, write
 from charrnn.config import SamplingConfig, ShortConfig
-from charrnn.errors import SamplingError
+from charrnn.errors import CorpusError, SamplingError
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Trained
@@ -75,5 +75,13 @@ def _read(path: str, network: Trained) -> str:
     """The text of a file of --not-in, read as the network's was."""
     from charrnn.text.reading import read_whole
 
-    text = read_whole(path, network.corpus_config)
+    try:
+        text = read_whole(path, network.corpus_config)
+    except CorpusError as error:
+        problem, _, advice = str(error).partition("; ")
+        if terminal.PARAMETER.search(advice) is None:
+            raise
+        raise CorpusError(  # there are no flags for how it is read
+            f"{problem}; convert it to {network.corpus_config.encoding}, e.g. with iconv"
+        ) from None
     return text if isinstance(text, str) else text.decode("utf-8", "surrogateescape")

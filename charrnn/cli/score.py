@@ -34,6 +34,8 @@ Examples:
 """
 BLOCK = 4096
 """Characters printed at a time."""
+TOP = 5
+"""The most probable characters that are shown by default."""
 
 
 @click.command("score", epilog=EPILOG)
@@ -62,14 +64,15 @@ BLOCK = 4096
     help="Write it as a web page: one file that loads nothing else.",
 )
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print a JSON object per character, one on each line."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print a JSON object per character, one on each line; with several runs, a single object.",
 )
 @click.option(
     "--top",
     type=click.IntRange(min=0),
-    default=5,
-    show_default=True,
-    help="How many of the most probable characters --json and --html show.",
+    help="How many of the most probable characters --json and --html show. [default: 5]",
 )
 @click.option(
     "--per-line",
@@ -86,7 +89,7 @@ def score(
     passages: int,
     html: str | None,
     as_json: bool,
-    top: int,
+    top: int | None,
     per_line: bool,
     encoding: str | None,
     encoding_errors: str | None,
@@ -105,7 +108,15 @@ def score(
     inputs = find(texts)  # reports a missing text before kernels are loaded or compiled
     decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
     if len(runs) > 1:
-        _check_alone({"--ensemble": ensemble, "--html": html, "--per-line": per_line})
+        _check_alone(
+            {
+                "--ensemble": ensemble,
+                "--html": html,
+                "--top": top is not None,
+                "--per-line": per_line,
+                "--unknown": unknown != "error",
+            }
+        )
         if len(set(runs)) < len(runs):
             raise click.UsageError("--run names the same network twice; leave one of them out")
         networks = [mixture_of(load_members(run, ())) for run in runs]
@@ -123,7 +134,7 @@ def score(
             print_line_losses(mixture, texts, decoding, unknown, as_json, workers)
             return
         text = read_score_text(mixture, texts, decoding, unknown)
-        count = min(top, len(mixture.vocab)) if as_json or html else 0
+        count = min(TOP if top is None else top, len(mixture.vocab)) if as_json or html else 0
         result = _scored(mixture, text, count, workers)
     if html is not None:
         _write_page(html, result, text, mixture.vocab, passages)

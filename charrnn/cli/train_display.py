@@ -5,7 +5,6 @@ the end.
 from __future__ import annotations
 
 import math
-import shlex
 import signal
 import sys
 import time
@@ -20,6 +19,7 @@ from charrnn.cli.options import with_own_flags
 from charrnn.cli.signals import STOPPING
 from charrnn.cli.terminal import duration_text, json_text, loss_text, say
 from charrnn.cli.train_view import GROWTH, View, picture, validation_text
+from charrnn.runtime.shell import quoted
 
 if TYPE_CHECKING:
     from charrnn.cli.signals import Stop
@@ -253,7 +253,7 @@ class Display:
                 ended=ended,
             )
         first = folder.path if self._number == 1 else folder.path.parent
-        path = shlex.quote(str(first))
+        path = quoted(first)
         if self._count > 1 and ended is not None:
             if best is not None and not self._block.quiet:
                 say(f"{self._which}: loss {loss_text(run.progress.best_loss)}")

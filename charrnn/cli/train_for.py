@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -33,20 +34,21 @@ TEN_MINUTES = "10m"
 """The time of a run for which no length is given."""
 
 
-def with_length(ctx: click.Context, request: Request) -> Request:
-    """The request with a time: at most ten minutes, of one network, if no length is given. --for
-    wins over what a preset says of the length; a flag beside it contradicts it.
+def with_length(ctx: click.Context, request: Request, varied: Collection[str] = ()) -> Request:
+    """The request with a time: at most ten minutes, of one network, if no length is given, nor
+    among the `varied` settings. --for wins over what a preset says of the length; a flag beside it
+    contradicts it.
     """
     settings = request.settings
     if request.duration is None:
-        if any(settings.get(name) is not None for name in LENGTH):
+        if any(settings.get(name) is not None or name in varied for name in LENGTH):
             return request
         return replace(
             request, duration=TEN_MINUTES, settings={"networks": 1, **settings}, is_at_most=True
         )
     seconds_of("duration", request.duration)
     for name in LENGTH:
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+        if name in varied or ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise ConfigError(
                 f"--for and {flag_of(name)} both say how long to train; give one of them"
             )

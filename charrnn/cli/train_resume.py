@@ -20,6 +20,7 @@ from charrnn.config import TrainConfig
 from charrnn.config.fields import Value
 from charrnn.config.files import values_of
 from charrnn.errors import ConfigError, CorpusError, VocabError
+from charrnn.runtime.shell import quoted
 
 if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
@@ -121,7 +122,8 @@ def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
     from charrnn.text.vocab import counted
     from charrnn.training.grown_text import growth, take_up
 
-    again = f"charrnn train TEXT --resume {folder.path}"
+    run_folder = quoted(folder.path)
+    again = f"charrnn train TEXT --resume {run_folder}"
     requested = {"": request.text, **request.parts}
     paths = {
         part: requested[part] or tuple(source.path for source in run.sources if source.part == part)
@@ -130,7 +132,7 @@ def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
     if any("-" in paths[part] and not requested[part] for part in requested):
         raise CorpusError(
             "the run's text came from standard input; pipe it in again: charrnn train - "
-            f"--resume {folder.path}"
+            f"--resume {run_folder}"
         )
     from charrnn.text.sources import check_recorded
 
@@ -141,7 +143,7 @@ def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
     except VocabError as error:
         raise CorpusError(
             f"this is not the run's text: {error}; restore the text, then pass its path: {again}; "
-            f"or start a new run from these weights: --init-from {folder.path} --out NEW"
+            f"or start a new run from these weights: --init-from {run_folder} --out NEW"
         ) from None
     except CorpusError as error:
         raise CorpusError(f"the run's text: {error}; pass its new path: {again}") from None

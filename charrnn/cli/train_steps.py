@@ -6,13 +6,13 @@ import time
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli import terminal
 from charrnn.cli.options import Request
 from charrnn.cli.signals import Stop
 from charrnn.config.files import values_of
+from charrnn.runtime.shell import quoted
 
 if TYPE_CHECKING:
     from charrnn.config import TrainConfig
@@ -145,7 +145,7 @@ def _carry_out(
         limit = f", ended by its {ended}" if ended in LIMITS else ""
         so_long = request.settings.get("max_time") or "20m"
         more = "for more networks" if place[1] > 1 else f"for {so_long} more"
-        more += f": charrnn train --resume {quote(str(folder.path))} --for {so_long}"
+        more += f": charrnn train --resume {quoted(folder.path)} --for {so_long}"
         if ended == "patience":
             more = "for more: --resume with a larger --patience"
         terminal.say(

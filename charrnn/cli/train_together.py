@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from charrnn.cli.terminal import json_text, loss_text, progress_bar, say
+from charrnn.runtime.shell import quoted
 
 if TYPE_CHECKING:
     from charrnn.cli.options import Request
@@ -20,7 +20,7 @@ def show_together(folder: RunFolder, corpus: Corpus, request: Request) -> None:
     from charrnn.runtime.threads import Workers
     from charrnn.training.validation import validation_loss
 
-    networks, path = load_mixture(folder.path), shlex.quote(str(folder.path))
+    networks, path = load_mixture(folder.path), quoted(folder.path)
     with (
         closing(Workers(request.threads)) as workers,
         progress_bar(f"all {len(networks)} together", unit="char", quiet=request.quiet) as bar,

@@ -32,6 +32,7 @@ from charrnn.config.fields import seconds_of
 from charrnn.config.files import SETTINGS, configs_of, values_of
 from charrnn.config.training import LENGTH
 from charrnn.errors import ConfigError
+from charrnn.runtime.shell import argument
 
 if TYPE_CHECKING:
     from charrnn.tuning.space import Range
@@ -82,7 +83,7 @@ BRIEF = {
 )
 @option(
     "--each",
-    "Time of a trial: 90s, 5m.  [default: a twentieth of --for]",
+    "Time of a trial: 90s, 5m.  [default: as before in this folder, else a twentieth of --for]",
     group=GROUP,
     metavar="TIME",
 )
@@ -176,13 +177,26 @@ def _tune(
 
 @dataclass(frozen=True)
 class Length:
-    """How long all trials take, how long one takes, in seconds, and how many there are."""
+    """How long all trials take, how long one takes, in seconds, and how many there are.
+
+    each_text: how long one takes as it was asked for, if it was.
+    """
 
     duration: float | None
     each: float | None
     trials: int | None
     each_text: str | None
     repeats: int
+
+    def as_in(self, folder: Path) -> Length:
+        """The length with the time of a trial that a tuning in this folder has, if none was asked
+        for.
+        """
+        from charrnn.tuning.question import each_in
+
+        if self.each is None or self.each_text is not None:
+            return self
+        return replace(self, each=each_in(folder) or self.each)
 
 
 def _length(request: Request, each: str | None, trials: int | None, repeats: int) -> Length:
@@ -203,7 +217,6 @@ def _length(request: Request, each: str | None, trials: int | None, repeats: int
         if duration is None:
             raise ConfigError("--trials: say how long each is, by --each, --steps or --epochs")
         one = max(LEAST_SECONDS, duration / TRIALS)
-        each = f"{one:g}s"
     return Length(duration, one, trials, each, repeats)
 
 
@@ -268,6 +281,7 @@ def _run(request: Request, varied: Mapping[str, Range | list[Any]], length: Leng
     corpus_config, model, training = configs_of(request.settings)
     corpus = read_text(request.text, corpus_config, request.quiet, **request.parts)
     folder = Path(request.out or ROOT / f"tune-{corpus.name}")
+    length = length.as_in(folder)
     trials: list[Trial] = []
     tuned: Tuned | None = None
     with (
@@ -314,9 +328,12 @@ def _command(request: Request, length: Length, folder: Path) -> str:
     """What to type to train with the result."""
     from charrnn.tuning.tuned import CONFIG
 
-    words = ["charrnn", "train", *request.text, "--config", str(folder / CONFIG)]
-    if length.each_text is not None:
-        words += ["--for", length.each_text]
+    words = ["charrnn", "train", *map(argument, request.text)]
+    for part, paths in request.parts.items():
+        words += [word for path in paths for word in (f"--{part}", path)]
+    words += ["--config", str(folder / CONFIG)]
+    if length.each is not None:
+        words += ["--for", length.each_text or f"{length.each:g}s"]
     for name in LENGTH:
         value = request.settings.get(name)
         words += [] if value is None else [flag_of(name), str(value)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from contextlib import closing
@@ -18,6 +17,7 @@ from charrnn.cli import terminal
 from charrnn.cli.live_block import LiveBlock
 from charrnn.cli.options import json_option, with_own_flags
 from charrnn.cli.train_view import GROWTH, View, picture, recent_loss, validation_text
+from charrnn.runtime.shell import quoted
 
 if TYPE_CHECKING:
     from charrnn.training.run_record import RunRecord
@@ -215,7 +215,7 @@ def _state_text(watched: Watched) -> str:
     """Its state in a line, and what to type next."""
     from charrnn.training.run_file import progress_of
 
-    record, state, path = watched.record, _state(watched), shlex.quote(str(watched.folder))
+    record, state, path = watched.record, _state(watched), quoted(watched.folder)
     step = f"step {record.step:,} of {record.total_steps:,}"
     step += f" of {watched.name}" if watched.count > 1 else ""
     sample = f"sample from it: charrnn sample {path}"

@@ -112,6 +112,14 @@ def checked_seconds(name: str, time: str | float) -> float:
     return float(seconds)
 
 
+def each_in(folder: Path) -> float | None:
+    """The time of a trial in this folder's plan, in seconds; None without one."""
+    try:
+        return float(parse_json(read_regular(folder / PLAN, MOST_READ))["each"])
+    except (OSError, ValueError, LookupError, TypeError, OverflowError):
+        return None
+
+
 def check_plan(folder: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
     """The plan in the folder, None if there is none; `RunError` if it is another one's, or if the
     folder is a run's.

@@ -126,6 +126,8 @@ def space_of(
     check_names(dict.fromkeys((*varied, *searched)))
     space: Space = {}
     for name, values in varied.items():
+        if name == "networks":
+            raise ConfigError("`networks`: trials are of one network each; leave it out")
         if name in FIXED or name in values_of(CorpusConfig()):
             raise ConfigError(f"`{name}` cannot be tuned; charrnn compare may vary it")
         if isinstance(values, Range) and name == "attention":

@@ -181,6 +181,7 @@ def test_without_length_and_until_a_text_ends_at_a_sentence() -> None:
         (("--min-length", "5", "--max-length", "4"), "--min-length 5 is larger than --max-length"),
         (("--unique", "--temperature", "1", "--temperature", "2"), "one --temperature"),
         (("--take", "0"), "--take must be at least 1"),
+        (("--max-length", "4", "--no-prime"), "--no-prime is not for many short texts"),
         (("--new",), "no run file beside it: pass the text it was trained on with --text"),
         (("--not-in", "nothing.txt"), "nothing.txt"),
     ],

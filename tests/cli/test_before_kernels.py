@@ -79,6 +79,8 @@ def folder(tmp_path):
         ("compare t.txt --vary dropout=0,7", "--dropout must be at most"),
         ("compare t.txt --vary layers=1,two", "'two' is not a whole number"),
         ("bench --text nowhere.txt", "nowhere.txt: no such file"),
+        ("bench --only training --precision int8", "training cannot use --precision int8"),
+        ("bench --only sampling --precision amx", "sampling cannot use --precision amx"),
     ],
 )
 def test_no_kernel_is_loaded_for_what_cannot_run(folder, command, said):

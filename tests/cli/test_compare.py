@@ -123,6 +123,18 @@ def test_parameters_are_equal_unless_something_else_is_asked_for(text: Path) -> 
     assert {one["hidden"] for one in varied} == {5, 9}
 
 
+def test_lengths_are_compared(text: Path) -> None:
+    request = [*TINY[:-2], "--vary", "steps=2,4", "--seeds", 1]
+    for equal in ("hidden", "parameters"):
+        one, other = found("sea.txt", *request, "--equal", equal, "--out", equal)["configurations"]
+        long, short = sorted((one, other), key=lambda one: one["seeds"][0]["epochs"], reverse=True)
+        assert (long["name"], short["name"]) == ("steps=4", "steps=2")
+        assert long["seeds"][0]["epochs"] == 2 * short["seeds"][0]["epochs"]
+    result = compare("sea.txt", *request, "--for", "1m", "--out", "both")
+    assert result.exit_code == 2 and "--for and --steps both say how long" in result.stderr
+    assert not Path("both").exists()
+
+
 def test_cells_are_compared(text: Path) -> None:
     answer = found("sea.txt", *TINY, "--cells", "lstm,gru-after, rnn", "--seeds", 1)
     assert {one["name"]: one["settings"]["cell"] for one in answer["configurations"]} == {

@@ -83,6 +83,8 @@ def test_npz_holds_every_number(run: charrnn.Trained) -> None:
         (("page.txt", "--npz", "no/x.npz"), 2, "no folder no"),
         (("page.txt", "--run", "page.txt"), 1, "a text, not a checkpoint"),
         (("odd.txt",), 1, "--unknown skip"),
+        (("--unknown", "nearest"), 2, "--unknown apply only to a TEXT"),
+        (("--encoding", "cp1252"), 2, "--unknown apply only to a TEXT"),
         (("empty.txt",), 1, "empty"),
     ],
 )
@@ -184,6 +186,8 @@ def test_a_web_page(run: charrnn.Trained) -> None:
     found = inspect("long.txt", "--html", "page.html")
     assert found.stderr == "wrote page.html\n" and not found.stdout
     assert "<h1>Units: long.txt</h1>" in Path("page.html").read_text(encoding="utf-8")
+    both = inspect("long.txt", "--html", "page.html", "--json")
+    assert both.stdout == inspect("long.txt", "--json").stdout
 
 
 @pytest.mark.parametrize(

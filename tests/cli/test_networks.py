@@ -247,10 +247,13 @@ def test_what_shows_a_run_says_what_it_shows(finished: Path) -> None:
     told = json.loads(invoke("info", finished, "--json").stdout)
     assert [network["loss"] for network in told["networks"]] == alone
     assert "networks" not in json.loads(invoke("info", finished / "2", "--json").stdout)
-    for words in (["log", finished], ["inspect", "--run", finished, finished.parent / "song.txt"]):
-        others = f"this is the first of 2 networks; the second: charrnn {words[0]} {finished}/2\n"
-        assert others in invoke(*words).stderr
-    assert "this is" not in invoke("log", finished / "2").stderr
+    page = finished.parent / "song.txt"
+    for command, words in (("log", []), ("inspect --run", [page])):
+        others = f"this is the first of 2 networks; the second: charrnn {command} {finished}/2"
+        assert f"{others}\n" in invoke(*command.split(), finished, *words).stderr
+        invoke(*shlex.split(others)[10:])
+        assert "this is" not in invoke(*command.split(), finished / "2", *words).stderr
+    assert "this is" not in invoke("inspect", page, "--run", finished / "best-2.safetensors").stderr
     now = json.loads(invoke("watch", finished, "--json").stdout)
     assert (now["network"], now["networks"], now["state"]) == (2, 2, "finished")
     assert "finished, at step 12 of 12 of network 2 of 2" in invoke("watch", finished).stdout

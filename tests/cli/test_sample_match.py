@@ -122,7 +122,17 @@ def test_what_cannot_be_written_is_one_line() -> None:
     assert "no_file" in error_of("--known-words", "no_file", status=1)
     Path("dashes.txt").write_text("--- ...\n")
     assert "no word" in error_of("--known-words", "dashes.txt", status=1)
-    assert "name the network" in error_of("--known-words", "checkpoints/tiny", status=1)
+    message = error_of("--known-words", "checkpoints/tiny", status=1)
+    assert "name the network first, as in charrnn sample NETWORK" in message
+    assert "charrnn write --run NETWORK" in message
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_list_in_another_encoding_is_to_be_converted(encoding: str) -> None:
+    Path("caf\u00e9s.txt").write_text("caf\u00e9\n", encoding=encoding)
+    message = error_of("--not-in", "caf\u00e9s.txt", status=1)
+    assert "caf\u00e9s.txt: not utf-8" in message
+    assert message.endswith("; convert it to utf-8, e.g. with iconv\n")
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no /dev/zero")

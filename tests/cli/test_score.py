@@ -263,6 +263,8 @@ def test_several_runs_are_compared(run: charrnn.Trained) -> None:
     [
         (("--run", "tiny.safetensors", "--run", "tiny.safetensors", "--per-line"), 2, "--per-line"),
         (("--run", "tiny.safetensors", "--run", "tiny.safetensors", "--html", "x"), 2, "--html"),
+        (("--run", "a", "--run", "b", "--top", "5"), 2, "--top needs a single --run"),
+        (("--run", "a", "--run", "b", "--unknown", "skip"), 2, "--unknown needs a single --run"),
         (("--run", "tiny.safetensors", "--run", "tiny.safetensors"), 2, "twice"),
         (("nothing.txt",), 1, "nothing.txt"),
         (("tiny.safetensors",), 2, "give it with --run"),

@@ -1,6 +1,7 @@
 import json
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from charrnn.cli.train_display import Display
 from charrnn.config.settings import CorpusConfig, ModelConfig
 from charrnn.config.training import TrainConfig
 from charrnn.network.network import Network
+from charrnn.runtime.shell import argument
 from charrnn.training.recipe import learning_rate_for
 from charrnn.training.recovery import FallBack
 from charrnn.training.report import Report
@@ -332,6 +334,24 @@ def test_what_a_run_is_cannot_change_when_it_goes_on(text):
         result = invoke("train", "--resume", "checkpoints/sea", flag, value)
         assert result.exit_code == 2
         assert result.stderr.startswith(f"error: {flag} ") and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("out", "word"), [("my run", "'my run'"), ("-run", "./-run")])
+def test_what_to_type_can_be_typed_whatever_the_folder_is_called(text, out, word):
+    first = [*TINY, "--steps", 2, "--out", out]
+    result = invoke("train", text, *first)
+    assert f"charrnn sample {word}\n" in result.stderr
+    assert f"charrnn report {word}\n" in result.stderr
+    assert f"resume it with --resume {word}, or" in invoke("train", text, *first).stderr
+    again = ["train", "--resume", argument(out), "--steps", 3]
+    assert f"--resume {word} --for" in invoke(*again[:-2]).stderr
+    moved = text.rename(text.parent / "moved.txt")
+    assert f"charrnn train TEXT --resume {word}\n" in invoke(*again).stderr
+    text.write_text("\u00e9" + moved.read_text())
+    assert f"--init-from {word} --out NEW" in invoke(*again).stderr
+    shutil.rmtree(out)
+    assert invoke("train", "-", *first, input=moved.read_text()).exit_code == 0
+    assert f"charrnn train - --resume {word}\n" in invoke(*again).stderr
 
 
 def test_a_missing_a_changed_and_a_moved_text(text):

@@ -98,6 +98,7 @@ def test_what_is_varied_is_searched_where_it_is_said() -> None:
         ({"dropout": Range(0, 2)}, "`dropout` must be at most 0.95"),
         ({"steps": [1, 2]}, "`steps` cannot be tuned"),
         ({"unit": ["char", "byte"]}, "`unit` cannot be tuned"),
+        ({"networks": [1, 2]}, "`networks`: trials are of one network each"),
     ]
     for varied, message in wrong:
         with pytest.raises(ConfigError, match=message):
