@@ -33,8 +33,9 @@ class Mixture(Sequence[Trained]):
     vocab: the union of the vocabularies: the symbols of the first network with their ids, then
         those of the others.
 
-    `ConfigError` for no networks, things that are not a `Trained`, and weights that are not as
-    above; `VocabError` for networks of bytes and of characters together.
+    `ConfigError` for no networks, things that are not a `Trained`, networks whose documents are
+    separated in different ways, and weights that are not as above; `VocabError` for networks of
+    bytes and of characters together.
     """
 
     def __init__(
@@ -49,6 +50,12 @@ class Mixture(Sequence[Trained]):
                 raise VocabError(
                     f"network {number} was trained on {network.vocab.unit}s, the first on "
                     f"{networks[0].vocab.unit}s; leave it out"
+                )
+            separator = network.corpus_config.document_separator
+            if separator != networks[0].corpus_config.document_separator:
+                raise ConfigError(
+                    f"network {number}: its `document_separator` differs from the first one's; "
+                    "leave it out"
                 )
         self.vocab = reduce(Vocab.extended, (network.vocab for network in networks))
         self.ids_of = [_ids_of(self.vocab, network.vocab) for network in networks]

@@ -38,3 +38,8 @@ def facts(
         "hasDocuments": networks.corpus_config.document_separator is not None,
         "precision": precision,
     }
+
+
+def form_of(networks: Mixture) -> str:
+    """The Unicode normalization form of what is read by networks, or "none"."""
+    return "none" if networks.vocab.unit == "byte" else networks.corpus_config.normalize

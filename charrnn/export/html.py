@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.errors import ConfigError, ExportError
-from charrnn.export.facts import facts
+from charrnn.export.facts import facts, form_of
 from charrnn.export.javascript import javascript_pattern
 from charrnn.export.networks import networks_of
 from charrnn.export.place import check_file, write_file
@@ -37,6 +37,7 @@ Json = dict[str, Any]
 Precision = Literal["int8", "bf16"]
 ENGINE = (
     "random.js",
+    "normalization.js",
     "vocabulary.js",
     "cells.js",
     "attention.js",
@@ -53,8 +54,15 @@ ENGINE = (
 """The scripts in `pages` that run a network, in order."""
 POLICY = "worker-src blob:"
 """What they need of a page's content security policy; nothing that leaves the page."""
-READ_AS = (range(0x20, 0x3000), range(0xFB00, 0xFFF0))
-"""Characters that a page reads as the most similar ones that the network knows, if any."""
+READ_AS = (
+    range(0x09, 0x0E),
+    range(0x20, 0x3400),
+    range(0xF900, 0xFFF0),
+    range(0x1D400, 0x1D800),
+)
+"""Characters that a page reads as the most similar ones that the network knows, if any. Those
+elsewhere are of rare scripts.
+"""
 LARGEST = 1 << 28
 """Bytes of a page: a browser's strings are not longer than twice this."""
 
@@ -117,6 +125,7 @@ def page_data(
     return {
         "networks": [_network(model) | {"tensors": _tensors(model, precision)} for model in models],
         "vocabulary": _vocabulary(vocab),
+        "normalize": form_of(networks),
         "starts": _starts(networks),
         "separator": documents,
         "endings": {"abbreviations": sorted(ABBREVIATIONS), "numbered": sorted(NUMBERED)},

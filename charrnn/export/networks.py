@@ -14,9 +14,8 @@ from charrnn.errors import ExportError
 def networks_of(trained: Trained | Sequence[Trained]) -> Mixture:
     """The networks to export as one, whose probabilities are averaged: one, or those of one run.
 
-    `ConfigError` for things that are not a `Trained`. `ExportError` for networks that differ in
-    more than their numbers: in settings, vocabulary, separator of documents or first symbols; and
-    for weights that are not equal.
+    Errors as for `Mixture`. `ExportError` for networks that differ in more than their numbers: in
+    settings, vocabulary or first symbols; and for weights that are not equal.
     """
     networks = Mixture.of(trained)
     first, *others = networks
@@ -24,8 +23,6 @@ def networks_of(trained: Trained | Sequence[Trained]) -> Mixture:
         differences = {
             "settings": other.model.config != first.model.config,
             "vocabulary": other.vocab != first.vocab,
-            "document separator": other.corpus_config.document_separator
-            != first.corpus_config.document_separator,
             "start states": not np.array_equal(other.opening.ids, first.opening.ids),
         }
         for what, differs in differences.items():

@@ -67,6 +67,7 @@
     constructor(data) {
       this.network = networkOf(data.networks);
       this.vocabulary = new Vocabulary(data.vocabulary);
+      this.form = data.normalize;
       this.documents = data.separator && new Separator(data.separator);
       this.knownWords = data.knownWords && new KnownWords(data.knownWords, this.vocabulary);
       this.starts = this.openings(data.starts);
@@ -150,11 +151,12 @@
     }
 
     async score(text, pause) {
-      const { ids, places, lacking, count } = this.vocabulary.encode(text);
+      const { text: read, told } = normalized(text, this.form);
+      const { ids, places, lacking, count } = this.vocabulary.encode(read);
       const { surprises } = await this.read(ids, 0, pause, SCORED);
       const result = new Float64Array(count).fill(NaN);
       places.forEach((place, n) => { if (place >= 0) result[place] = surprises[n]; });
-      return { surprises: result, unknown: lacking };
+      return { surprises: told(result), unknown: lacking };
     }
 
     // The weights with which the next symbol is drawn, and the most probable one; null if none may
@@ -173,7 +175,8 @@
       return this.knownWords.after(text);
     }
 
-    async next(text, settings, count, pause) {
+    async next(typed, settings, count, pause) {
+      const { text } = normalized(typed, this.form);
       const { ids } = this.vocabulary.encode(text);
       const { walk } = await this.read(ids, this.startOf(settings), pause);
       const words = this.wordsAfter(text, settings);
@@ -188,8 +191,9 @@
     }
 
     // What `charrnn sample --prime TEXT` writes; onText is called with each piece.
-    async write(text, settings, onText, pause) {
-      const { vocabulary } = this, { ids } = vocabulary.encode(text);
+    async write(typed, settings, onText, pause) {
+      const { vocabulary } = this, { text } = normalized(typed, this.form);
+      const { ids } = vocabulary.encode(text);
       const before = ids.slice(-BEFORE).map((id) => vocabulary.character(id));
       const ending = new Ending(this, settings.until, before);
       let words = this.wordsAfter(text, settings), written = "", isOver = false;

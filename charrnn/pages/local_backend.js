@@ -4,7 +4,7 @@
 {
   const SLICE = 12; // milliseconds of work between two looks at what else there is to do
   const PATIENCE = 5000; // milliseconds for a worker to begin
-  const SOURCES = ["random.js", "vocabulary.js", "cells.js", "attention.js",
+  const SOURCES = ["random.js", "normalization.js", "vocabulary.js", "cells.js", "attention.js",
     "mogrifier.js", "network.js", "mixture.js", "sampling.js", "endings.js", "documents.js",
     "known_words.js", "continuing.js", "local_backend.js"];
 

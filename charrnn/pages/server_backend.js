@@ -1,17 +1,23 @@
 "use strict";
 // The backend of the writing page that asks the server which the page came from (`charrnn serve`).
 (() => {
-  const LONGEST = 16384, PART = 8192; // symbols of a text that are read
+  const LONGEST = 16384; // characters of a text that are read
   const SINGLE = "\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Thai}" +
     "\\p{Script=Lao}\\p{Script=Khmer}\\p{Script=Myanmar}\\p{Script=Tibetan}";
   const WORD = new RegExp(`^\\s*(?:([${SINGLE}]\\p{M}*)|[^\\s${SINGLE}]+)`, "u");
 
   class ServerBackend {
     #facts;
+    #form;
+    #longest;
+    #tokens;
     #scored = { text: "", surprises: [], unknown: [] };
 
     constructor(data) {
       this.#facts = data.about;
+      this.#form = data.normalize;
+      this.#longest = Math.min(LONGEST, data.limits.prompt);
+      this.#tokens = data.limits.tokens;
     }
 
     async about() {
@@ -20,7 +26,8 @@
 
     /** The surprise of each symbol, nats; only those after what was scored last are computed. */
     async score(text, { signal } = {}) {
-      const { rest, before } = this.#end(text);
+      const { text: read, told } = normalized(text, this.#form);
+      const { rest, before } = this.#end(read);
       const old = this.#scored;
       let from = 0;
       const symbols = this.#symbols(rest), known = this.#symbols(old.text);
@@ -30,7 +37,7 @@
         .concat(answer.surprises.map((each) => each ?? NaN));
       this.#scored = { text: rest, surprises };
       return {
-        surprises: Float64Array.from([...new Array(before).fill(NaN), ...surprises]),
+        surprises: told(Float64Array.from([...new Array(before).fill(NaN), ...surprises])),
         unknown: answer.unknown,
       };
     }
@@ -44,7 +51,8 @@
     /** Continue a text. A word ends where the one after it would begin. */
     async write(text, settings, { onText = () => {}, signal } = {}) {
       const { rest } = this.#end(text), isWord = settings.until === "word";
-      const body = { ...controls(settings), prompt: rest, max_tokens: settings.length, stream: true };
+      const length = Math.min(settings.length, this.#tokens);
+      const body = { ...controls(settings), prompt: rest, max_tokens: length, stream: true };
       if (settings.until && !isWord) body.until = settings.until;
       const own = new AbortController();
       const stop = () => own.abort();
@@ -86,9 +94,9 @@
     /** The end of a long text, from a place that depends on its length only, and how many symbols
      *  precede it. */
     #end(text) {
-      const characters = Array.from(text), excess = characters.length - LONGEST;
+      const characters = Array.from(text), excess = characters.length - this.#longest;
       if (excess <= 0) return { rest: text, before: 0 };
-      const first = Math.ceil(excess / PART) * PART;
+      const part = Math.ceil(this.#longest / 2), first = Math.ceil(excess / part) * part;
       const before = this.#symbols(characters.slice(0, first).join("")).length;
       return { rest: characters.slice(first).join(""), before };
     }

@@ -114,7 +114,7 @@ globalThis.charrnn = globalThis.charrnn || {};
       most.length = Math.min(most.length, count);
     }
     return {
-      characters, mean: characters ? sum / characters : NaN, isPart: levels.includes("-"),
+      characters, mean: characters ? sum / characters : NaN, isPart: levels.startsWith("-"),
       words: most,
     };
   }

@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
@@ -48,8 +48,8 @@ from charrnn.server.values import whole_number
 
 Result = TypeVar("Result")
 LONG, MOST_BUILDS = 5000, 16
-"""Symbols of prompts from which on they are prepared in another thread, and how many requests may
-wait for that.
+"""Symbols to read from which on they are prepared in another thread, and how many requests may wait
+for that.
 """
 
 
@@ -119,15 +119,16 @@ class Service:
         self.networks, self.name, self.config = networks, name, config
         self.known_words, self.created = known_words, int(time.time())
         self.engine = Engine(networks, workers, config.batch)
-        self._builder, self._builds = ThreadPoolExecutor(1, "charrnn prepare"), 0
+        self._builder, self._builds = _builder(), 0
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        """End the engine with the application."""
+        """End the threads with the application, which may begin once more."""
         try:
             yield
         finally:
             self._builder.shutdown(wait=False, cancel_futures=True)
+            self._builder = _builder()
             self.engine.close()
 
     async def page(self, request: Request) -> Response:
@@ -136,7 +137,7 @@ class Service:
 
     @cached_property
     def _page(self) -> str:
-        return page_of(self.networks, self.name, self.known_words is not None)
+        return page_of(self.networks, self.name, self.config, self.known_words is not None)
 
     async def health(self, request: Request) -> Response:
         """Whether the server is well, and how many texts are written or wait."""
@@ -184,9 +185,15 @@ class Service:
 
     async def score(self, request: Request) -> Response:
         """How surprising each symbol of a text is."""
-        scoring = Scoring(await self._body(request), self.networks, self.config)
-        waiter = Waiter()
-        stream = Stream(self.networks, scoring.order, waiter.report)
+        body, waiter = await self._body(request), Waiter()
+
+        def prepare() -> tuple[Scoring, Stream]:
+            scoring = Scoring(body, self.networks, self.config)
+            return scoring, Stream(self.networks, scoring.order, waiter.report)
+
+        text = body.get("text")
+        is_quick = not isinstance(text, str) or len(text) < LONG
+        scoring, stream = await self._prepared(request, 1, prepare, is_quick)
         await self._written(request, [stream], waiter.ended([stream]))
         return JSONResponse(scoring.answer(stream))
 
@@ -212,22 +219,33 @@ class Service:
         report: Callable[[Stream], None],
         tells_chances: bool = False,
     ) -> list[Stream]:
-        """The texts of a request; those that take a while to prepare are by another thread."""
-        self._check_room(completion.texts)
-        arguments = completion, self.networks, self.known_words, report, tells_chances
+        """The texts of a request."""
+        prepare = partial(
+            streams_of, completion, self.networks, self.known_words, report, tells_chances
+        )
         size = sum(len(prompt.ids) for prompt in completion.prompts) * completion.best_of
         is_quick = completion.config.match is None and not completion.known_words and size < LONG
+        return await self._prepared(request, completion.texts, prepare, is_quick)
+
+    async def _prepared(
+        self, request: Request, texts: int, prepare: Callable[[], Result], is_quick: bool
+    ) -> Result:
+        """What `prepare` makes of a request for so many texts, in another thread unless it is
+        quick; a `Refusal` if there is no room for them, before it or after.
+        """
+        self._check_room(texts)
         if is_quick:
-            return streams_of(*arguments)
+            return prepare()
         if self._builds >= MOST_BUILDS:
             raise _busy()
         self._builds += 1
         try:
-            loop = asyncio.get_running_loop()
-            work = loop.run_in_executor(self._builder, streams_of, *arguments)
-            return await while_connected(request.receive, work, self.config.seconds)
+            work = asyncio.get_running_loop().run_in_executor(self._builder, prepare)
+            made = await while_connected(request.receive, work, self.config.seconds)
         finally:
             self._builds -= 1
+        self._check_room(texts)
+        return made
 
     def _check_room(self, texts: int) -> None:
         if self.engine.texts + texts > self.config.batch + self.config.waiting:
@@ -235,7 +253,6 @@ class Service:
 
     async def _written(self, request: Request, streams: Sequence[Stream], work: Any) -> Any:
         """What `work` returns, while the engine writes these."""
-        self._check_room(len(streams))
         try:
             self.engine.add(streams)
             return await while_connected(request.receive, work, self.config.seconds)
@@ -246,12 +263,17 @@ class Service:
         self, streams: Sequence[Stream], events: AsyncIterator[Result]
     ) -> AsyncGenerator[Result]:
         """The events, while the engine writes these."""
+        self._check_room(len(streams))  # the answer has begun meanwhile
         try:
             self.engine.add(streams)
             async for event in events:
                 yield event
         finally:
             self.engine.cancel(streams)
+
+
+def _builder() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "charrnn prepare")
 
 
 def _busy() -> Refusal:

@@ -149,7 +149,6 @@ class _Steps:
         )
         work.store(state, steps)
         if work.overflows[0]:
-            work.overflows[0] = False
             raise overflow()
         return work.outlook
 

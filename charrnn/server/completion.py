@@ -14,7 +14,7 @@ from charrnn.config import SamplingConfig
 from charrnn.config.serving import ServeConfig
 from charrnn.errors import CharrnnError
 from charrnn.network.parameters import Floats
-from charrnn.server.prompts import Prompt, prompts_of
+from charrnn.server.prompts import Prompt, prompts_of, tidied
 from charrnn.server.refusal import Refusal
 from charrnn.server.values import check_names, of_kind, whole_number
 from charrnn.text.vocab import Vocab
@@ -98,7 +98,7 @@ def read_completion(
             "invalid_value",
         )
     try:
-        config = _config(body, networks.vocab, limits)
+        config = _config(body, networks, limits)
         prompts = prompts_of(body.get("prompt"), networks, config.unknown, limits)
     except CharrnnError as error:
         raise Refusal.of(error) from None
@@ -113,6 +113,16 @@ def read_completion(
     logprobs = whole_number(body, "logprobs", None, 0, MOST_LOGPROBS)
     told = 0 if best_of > n and logprobs is None else logprobs  # the best ones are chosen by them
     _check_told(prompts, config.length or 0, best_of, echo and logprobs is not None, told)
+    known_words = of_kind(body, "known_words", bool, False)
+    bias = _bias(body.get("logit_bias"), networks.vocab)
+    is_limited = known_words or config.match is not None
+    if is_limited and bias is not None and np.isinf(bias).any():
+        raise Refusal(
+            "'logit_bias' cannot exclude a token (-100) beside 'match' or 'known_words', which may "
+            "need it: use -99 or more, or leave the token out of the pattern",
+            "logit_bias",
+            "invalid_value",
+        )
     return Completion(
         prompts=prompts,
         config=config,
@@ -122,9 +132,9 @@ def read_completion(
         logprobs=logprobs,
         stream=stream,
         include_usage=_include_usage(body, stream),
-        known_words=of_kind(body, "known_words", bool, False),
+        known_words=known_words,
         start=whole_number(body, "start", None, 0, 2**31),
-        bias=_bias(body.get("logit_bias"), networks.vocab),
+        bias=bias,
     )
 
 
@@ -159,7 +169,7 @@ def _include_usage(body: Mapping[str, Any], stream: bool) -> bool:
     return bool(of_kind(options, "include_usage", bool, False))
 
 
-def _config(body: Mapping[str, Any], vocab: Vocab, limits: ServeConfig) -> SamplingConfig:
+def _config(body: Mapping[str, Any], networks: Mixture, limits: ServeConfig) -> SamplingConfig:
     """How the texts are written."""
     ours = {name: body[name] for name in OURS if body.get(name) is not None}
     if isinstance(ours.get("match"), str) and len(ours["match"]) > LONGEST_MATCH:
@@ -177,9 +187,9 @@ def _config(body: Mapping[str, Any], vocab: Vocab, limits: ServeConfig) -> Sampl
     seed = whole_number(body, "seed", None, 0, 2**63 - 1)
     if seed is None:
         seed = 0 if length == 0 or ours["temperature"] == 0 else secrets.randbits(53)
-    stop = tuple(
-        s for s in _stops(body.get("stop")) if set(vocab.in_symbols(s)) <= set(vocab.index)
-    )
+    vocab = networks.vocab
+    stops = [tidied(each, networks) for each in _stops(body.get("stop"))]
+    stop = tuple(each for each in stops if set(vocab.in_symbols(each)) <= set(vocab.index))
     config = SamplingConfig(**{"unknown": "nearest"} | ours, length=length, seed=seed, stop=stop)
     if length is None:
         most = min(config.resolved().length or 0, limits.max_tokens)

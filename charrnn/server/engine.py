@@ -87,7 +87,7 @@ class Engine:
 
     def _fail(self, reason: str) -> None:
         for stream in self._active:
-            stream.error, stream.is_over = reason, True
+            stream.end(reason)
             stream.report(stream)
 
     def _admit(self) -> bool:
@@ -128,6 +128,7 @@ class Engine:
         if most - least < (1 if rounds >= TURN else 2):
             return False
         self._active.remove(stream)
+        stream.detach()
         self._waiting.append(stream)
         return True
 

@@ -45,7 +45,7 @@ def streams_of(
     streams = []
     for number, prompt in enumerate(completion.prompts):
         try:
-            automaton = _automaton(completion, networks.vocab, known_words, prompt.text)
+            automaton = _automaton(completion, networks.vocab, known_words, prompt.read)
             for n in range(size):
                 order = Order(
                     ids=prompt.ids,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from charrnn.checkpoint.mixture import Mixture
-from charrnn.export.facts import facts
+from charrnn.config.serving import ServeConfig
+from charrnn.export.facts import facts, form_of
 from charrnn.generation.quantization import precision_of
 from charrnn.pages.writing import writing_page
 
@@ -15,13 +16,17 @@ HEADERS = {
 """Of the answer: no other page may show this one inside it."""
 
 
-def page_of(networks: Mixture, name: str, has_known_words: bool) -> str:
+def page_of(networks: Mixture, name: str, limits: ServeConfig, has_known_words: bool) -> str:
     """The page for a network, or several that write together, as HTML."""
     precisions = dict.fromkeys(precision_of(network.model) for network in networks)
     about = facts(networks, name, precision=", ".join(precisions), has_known_words=has_known_words)
     return writing_page(
         f"Write with {name}",
-        backend=["server_backend.js"],
-        data={"about": about},
+        backend=["normalization.js", "server_backend.js"],
+        data={
+            "about": about,
+            "normalize": form_of(networks),
+            "limits": {"prompt": limits.max_prompt, "tokens": limits.max_tokens},
+        },
         policy="connect-src 'self'",
     )

@@ -17,9 +17,10 @@ from charrnn.text.vocab import Unknown
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """A prompt as it came, for `echo`, and the ids that the network reads."""
+    """A prompt as it came, for `echo`, as it is read (`tidied`), and the ids of that."""
 
     text: str
+    read: str
     ids: NDArray[np.int32]
 
 
@@ -51,14 +52,21 @@ def prompts_of(
     return tuple(prompts)
 
 
+def tidied(text: str, networks: Mixture) -> str:
+    """A text of a request, read as the network's text was: with its newlines and normalization. A
+    network of bytes takes it unchanged.
+    """
+    if networks.vocab.unit == "byte":
+        return text
+    config = networks.corpus_config
+    return "".join(tidy(iter([text]), config.newlines, config.normalize))
+
+
 def _prompt(value: Any, networks: Mixture, unknown: Unknown) -> Prompt:
     vocab = networks.vocab
     if isinstance(value, str):
-        text = value
-        if vocab.unit == "char":
-            config = networks.corpus_config
-            text = "".join(tidy(iter([value]), config.newlines, config.normalize))
-        return Prompt(value, vocab.encode(text, unknown).astype(np.int32))
+        read = tidied(value, networks)
+        return Prompt(value, read, vocab.encode(read, unknown).astype(np.int32))
     if not isinstance(value, list) or not all(type(each) is int for each in value):
         raise Refusal(
             "each prompt must be a string or a list of token ids", "prompt", "invalid_type"
@@ -72,4 +80,5 @@ def _prompt(value: Any, networks: Mixture, unknown: Unknown) -> Prompt:
                 "invalid_value",
             )
     ids = np.array(value, np.int32)
-    return Prompt(vocab.decode(ids), ids)
+    text = vocab.decode(ids)
+    return Prompt(text, text, ids)

@@ -10,6 +10,7 @@ import numpy as np
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.config import SamplingConfig
 from charrnn.config.serving import ServeConfig
+from charrnn.server.prompts import tidied
 from charrnn.server.refusal import Refusal
 from charrnn.server.stream import Order, Stream
 from charrnn.server.values import check_names, whole_number
@@ -18,8 +19,8 @@ from charrnn.server.values import check_names, whole_number
 class Scoring:
     """A text whose symbols are scored, from one of them on: the request and its answer.
 
-    The network reads the nearest characters of those that it does not know, whose surprise is
-    None.
+    The text is `tidied` first, and the answer has it if that changed it. The network reads the
+    nearest characters of those that it does not know, whose surprise is None.
     """
 
     def __init__(self, body: Mapping[str, Any], networks: Mixture, limits: ServeConfig) -> None:
@@ -33,17 +34,18 @@ class Scoring:
                 "text",
                 "context_length_exceeded",
             )
-        vocab = networks.vocab
-        symbols = vocab.in_symbols(text)
+        vocab, read = networks.vocab, tidied(text, networks)
+        self._changed = {} if read == text else {"text": read}
+        symbols = vocab.in_symbols(read)
         self._first = whole_number(body, "from", 0, 0, len(symbols))
         known = {c: vocab.index.get(c) for c in dict.fromkeys(symbols)}
-        read = {c: vocab.index.get(vocab.nearest(c) or "") if i is None else i
-                for c, i in known.items()}  # fmt: skip
-        self._is_read = [read[c] is not None for c in symbols]
+        as_ids = {c: vocab.index.get(vocab.nearest(c) or "") if i is None else i
+                  for c, i in known.items()}  # fmt: skip
+        self._is_read = [as_ids[c] is not None for c in symbols]
         self._is_known = [known[c] is not None for c in symbols]
         self.unknown = [c for c, i in known.items() if i is None]
         self.order = Order(
-            ids=np.array([i for c in symbols if (i := read[c]) is not None], np.int32),
+            ids=np.array([i for c in symbols if (i := as_ids[c]) is not None], np.int32),
             config=SamplingConfig(length=0),
             logprobs=0,
             scores=sum(self._is_read[: self._first]),
@@ -61,7 +63,7 @@ class Scoring:
             place = next(told) if self._is_read[n] else None
             is_told = place is not None and self._is_known[n]
             surprises.append(-place.logprob if is_told and place is not None else None)
-        return {"surprises": surprises, "unknown": self.unknown}
+        return {"surprises": surprises, "unknown": self.unknown, **self._changed}
 
 
 def next_symbols(stream: Stream, count: int) -> list[dict[str, Any]]:

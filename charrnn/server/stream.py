@@ -19,7 +19,7 @@ from charrnn.generation.stopping import Endings, symbols_of
 from charrnn.generation.writer import generator
 from charrnn.kernels.constraint import Edges
 from charrnn.kernels.repetition import note_all
-from charrnn.kernels.sampling import draw
+from charrnn.kernels.sampling import STATE, draw
 from charrnn.network.parameters import Floats
 from charrnn.server.places import LEAST, Place, log_softmax
 from charrnn.server.states import Own
@@ -57,8 +57,8 @@ class Stream:
 
     sequence: int32 (K + 1,): what is read first: the start's symbol, then the order's ids.
     sequences: the same as each network reads it; each may begin with another symbol.
-    states: those of the networks. place: how many symbols of the sequence they have read.
-    last: what is read next.
+    states: those of the networks, none once it is over. place: how many symbols of the sequence
+        they have read. last: what is read next.
     starts: the start state of each network. key: the same for all that read the same from them.
     unscored: how many of the prompt's symbols come before the first one that is scored.
     chances: how probable each symbol was when one was drawn, float64 (V,), all 0 if there was none
@@ -119,6 +119,15 @@ class Stream:
         self.is_full = self._is_full()
         self._skip()
 
+    def detach(self) -> None:
+        """Have the states in memory of their own, not in that of all texts of a step."""
+        self.states = tuple(state.copy() for state in self.states)
+
+    def end(self, error: str = "") -> None:
+        """Nothing follows, because of an error if there is one."""
+        self.states, self.error = (), error
+        self.is_over = True  # last: another thread waits for it
+
     def next_of(self, n: int) -> int:
         """What network n reads next."""
         if self.place < len(self.sequence):
@@ -149,8 +158,18 @@ class Stream:
 
     @property
     def finish_reason(self) -> str:
-        """As OpenAI calls it: "length" if the text goes on after its last symbol, else "stop"."""
-        return "stop" if self._text.ended else "length"
+        """As OpenAI calls it: "length" if the text could go on where it ends, else "stop"."""
+        return "stop" if self._text.ended or self._is_complete else "length"
+
+    @property
+    def _is_complete(self) -> bool:
+        """True if nothing that is allowed can follow what is written."""
+        automaton = self.order.automaton
+        if automaton is None:
+            return False
+        state = int(self._memory.marks[0, STATE])
+        first, stop = automaton.first[state : state + 2]
+        return bool((automaton.targets[first:stop] == automaton.end).all())
 
     @property
     def drawn(self) -> list[Place]:
@@ -202,7 +221,7 @@ class Stream:
     def reset(self) -> None:
         """Set the states to zero if the next symbol of the prompt is read by such ones."""
         if self._resets_here():
-            self.states = tuple(state.copy() for state in self.states)
+            self.detach()
             for state in self.states:
                 state.reset()
 
@@ -258,7 +277,8 @@ class Stream:
         self._fed = len(self.written)
         if piece:
             self.pieces.append(piece)
-        self.is_over = is_full or bool(self._text.ended)  # last: another thread waits for it
+        if is_full or self._text.ended:
+            self.end()
         if piece or self.is_over:
             self.report(self)
 

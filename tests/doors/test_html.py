@@ -361,6 +361,27 @@ def test_surprises_and_alternatives(page: Tab) -> None:
     )
 
 
+def test_a_text_is_read_in_the_form_of_the_training(page: Tab) -> None:
+    trained = drawn_network(corpus=CorpusConfig(normalize="NFC"))
+    words = Lexicon.of_list("café fed")
+    known(page, trained, words=words)
+    exact = replace(trained, model=rounded(trained.model, "int8"))
+    typed, read = "a\tcafe\u0301", "a\tcaf\u00e9"
+    result = page.run(
+        f"continuer.score({json.dumps(typed)}, async () => {{}}).then(({{ surprises, unknown }}) =>"
+        " ({ surprises: Array.from(surprises, (nats) => nats === nats ? nats : null), unknown }))",
+        awaited=True,
+    )
+    wanted = score(exact, read, unknown="nearest").nats.tolist()
+    assert result["surprises"][1] is None and result["unknown"] == ["\t"]
+    told = [result["surprises"][0], *result["surprises"][2:]]
+    np.testing.assert_allclose(told, [wanted[0], *wanted[2:], 0], rtol=1e-4)
+    for how in ({}, {"known_words": words}):
+        chosen = settings_of(length=50, knownWords=bool(how))
+        assert call(page, "write", typed, chosen)["text"] == expected(trained, read, chosen, **how)
+        assert call(page, "next", typed, chosen, 3) == call(page, "next", read, chosen, 3)
+
+
 def test_a_changed_text_is_read_from_the_change_on(page: Tab) -> None:
     known(page, drawn_network())
     count_steps(page)

@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -25,6 +26,7 @@ from charrnn.server import app
 from charrnn.server.app import application
 from charrnn.server.completion import Completion
 from charrnn.server.orders import streams_of
+from charrnn.server.reading import Scoring
 from charrnn.server.stream import Stream
 from tests.doors.serving import served
 from tests.server.networks import network
@@ -314,6 +316,108 @@ def test_too_many_texts_have_to_wait_or_come_again() -> None:
         create(client, n=2, max_tokens=1)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_texts_that_took_the_places_meanwhile(
+    stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request whose texts were being prepared is refused as any other."""
+    begun, go, made = threading.Event(), threading.Event(), streams_of
+
+    def slow(completion: Completion, *arguments: Any) -> list[Stream]:
+        if completion.config.match is not None:
+            begun.set()
+            assert go.wait(30)
+        return made(completion, *arguments)
+
+    monkeypatch.setattr(app, "streams_of", slow)
+    with (
+        served(TRAINED, ServeConfig(batch=1, waiting=0)) as url,
+        client_of(url) as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        late = pool.submit(create, client, stream=stream, extra_body={"match": "a+"})
+        assert begun.wait(30)
+        with client.completions.create(
+            model="bottles", prompt="a", max_tokens=16_000, stream=True
+        ) as first:
+            next(iter(first))
+            go.set()
+            with pytest.raises(openai.RateLimitError):
+                late.result(30)
+        idle(url)
+
+
+def test_an_answer_that_began_beside_another_one_is_refused_in_it() -> None:
+    """Between the head of an answer and its first text, another one takes the places."""
+    own = application(TRAINED, "bottles", ServeConfig(batch=1, waiting=0))
+
+    async def both() -> str:
+        begun, go, taken, over = (asyncio.Event() for _ in range(4))
+        heard = b""
+
+        async def late(message: Any) -> None:
+            nonlocal heard
+            heard += message.get("body", b"")
+            if message["type"] == "http.response.start":
+                begun.set()
+                await go.wait()
+
+        async def first(message: Any) -> None:
+            if message.get("body"):
+                taken.set()
+                await over.wait()
+
+        def asked(send: Any) -> asyncio.Task[None]:
+            body = b'{"prompt": "a", "max_tokens": 16000, "stream": true}'
+            messages = [{"type": "http.request", "body": body}]
+
+            async def receive() -> Any:
+                if messages:
+                    return messages.pop()
+                await over.wait()
+                return {"type": "http.disconnect"}
+
+            head = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+            path = {"type": "http", "method": "POST", "path": "/v1/completions", "headers": head}
+            scope = {**path, "query_string": b"", "root_path": "", "http_version": "1.1"}
+            return asyncio.ensure_future(own(scope, receive, send))
+
+        async with asyncio.timeout(30):
+            tasks = [asked(late)]
+            await begun.wait()
+            tasks.append(asked(first))
+            await taken.wait()
+            go.set()
+            await tasks[0]
+            over.set()
+            await tasks[1]
+        return heard.decode()
+
+    assert "too many texts wait already" in asyncio.run(both())
+
+
+@pytest.mark.parametrize("is_long", [False, True])
+def test_a_long_text_is_scored_without_holding_up_others(
+    is_long: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = list[str]()
+
+    def noted(*arguments: Any) -> Scoring:
+        threads.append(threading.current_thread().name)
+        return Scoring(*arguments)
+
+    monkeypatch.setattr(app, "Scoring", noted)
+    text = {"text": "a" * (app.LONG - 1 + is_long)}
+    with served(TRAINED) as url:
+        assert len(httpx.post(f"{url}/v1/score", json=text).json()["surprises"]) == len(
+            text["text"]
+        )
+        monkeypatch.setattr(app, "MOST_BUILDS", 0)
+        status = httpx.post(f"{url}/v1/score", json=text).status_code
+    assert threads[0].startswith("charrnn prepare") == is_long
+    assert status == (429 if is_long else 200)
+
+
 def test_a_request_has_its_time() -> None:
     with served(TRAINED, ServeConfig(seconds=0.2)) as url, client_of(url) as client:
         with pytest.raises(openai.InternalServerError, match="took longer") as caught:
@@ -388,6 +492,21 @@ def test_names_that_this_server_answers_to() -> None:
         }.items():
             answer = httpx.get(f"{url}/health", headers={"host": name})
             assert answer.status_code == status, name
+
+
+def test_an_application_may_begin_once_more() -> None:
+    own = application(TRAINED, "bottles")
+
+    async def asked() -> list[str]:
+        transport, texts = httpx.ASGITransport(own), []
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            for _ in range(2):
+                async with own.router.lifespan_context(own):
+                    answer = await client.post("/v1/completions", json={"match": "abc"})
+                    texts.append(answer.json()["choices"][0]["text"])
+        return texts
+
+    assert asyncio.run(asked()) == ["abc", "abc"]
 
 
 def test_any_asgi_server_will_do() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
-from charrnn.config import SamplingConfig
+from charrnn.config import CorpusConfig, SamplingConfig
 from charrnn.config.serving import ServeConfig
 from charrnn.evaluation.score import score
 from charrnn.generation.continuing import first_word
@@ -20,7 +21,7 @@ from charrnn.generation.lexicon import Lexicon
 from charrnn.text.vocab import Vocab
 from tests.doors.serving import served
 from tests.reporting.browser import Tab, browser
-from tests.server.networks import network
+from tests.server.networks import SYMBOLS, network
 
 TRAINED = network()
 SETTINGS: dict[str, Any] = {
@@ -151,6 +152,40 @@ def test_surprises_of_a_text_that_grows(tab: Tab, url: str) -> None:
         "return [made.surprises.length, made.surprises.findIndex((x) => !Number.isNaN(x))]",
     )
     assert made == [30_000, 16_384]
+
+
+def test_the_page_asks_for_no_more_than_it_may(tab: Tab) -> None:
+    with served(TRAINED, ServeConfig(max_prompt=10, max_tokens=7)) as url:
+        go(tab, url)
+        made = backend(
+            tab,
+            """const long = text + text, { surprises } = await backend.score(long);
+            const { text: written } = await backend.write(long, settings);
+            const next = await backend.next(long, settings, 5);
+            return [Array.from(surprises, Number.isNaN), written.length, next.length];""",
+        )
+    assert made == [[True] * 20 + [False] * 10, 7, 5]
+
+
+def test_surprises_of_a_text_that_is_normalized(tab: Tab) -> None:
+    plain = network(vocab=Vocab((*SYMBOLS, "\u00e9")))
+    trained = replace(plain, corpus_config=CorpusConfig(normalize="NFC"))
+    with served(trained) as url:
+        go(tab, url)
+        made = backend(
+            tab,
+            """const found = [];
+            for (const text of ["ae", "ae\\u0301", "ae\\u0301b"]) {
+                const { surprises, unknown } = await backend.score(text);
+                found.push([Array.from(surprises), unknown]);
+            }
+            return found;""",
+        )
+    wanted = score(trained, "a\u00e9b").nats.tolist()
+    told = [*wanted[:2], 0, *wanted[2:]]
+    for (nats, unknown), expected in zip(made[1:], (told[:3], told), strict=True):
+        np.testing.assert_allclose(nats, expected, atol=2e-5)
+        assert unknown == []
 
 
 def test_who_stops_or_leaves_frees_the_place(tab: Tab, url: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -257,6 +258,17 @@ def test_bad_flags_are_one_line(text: Path) -> None:
     assert not list(Path().glob("checkpoints/*/*.json"))  # a plan would refuse the right command
 
 
+def test_the_command_to_train_with_the_best_reads_the_same_texts(text: Path) -> None:
+    text.rename("-sea.txt").with_name("the end.txt").write_text("a stone sings of the sea " * 99)
+    fixed = ["--cell", "lstm", "--hidden", "4", "--layers", "1", "--dropout", "0"]
+    fixed += ["--weight-decay", "0", "--optimizer", "adam", "--vary", "learning-rate=0,0.1"]
+    words = [*TINY[:8], *fixed, "--trials", "4", "--validation", "the end.txt", "--", "-sea.txt"]
+    *_, line = command("tune", *words).stdout.splitlines()
+    expected = "train ./-sea.txt --validation 'the end.txt' --config checkpoints/tune-sea/"
+    assert line == f"to train with the best: charrnn {expected}config.toml --steps 12"
+    command(*shlex.split(line)[6:], "--out", "best", "--quiet")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_signal_and_the_same_command_goes_on(text: Path, number: int) -> None:
     words = ["tune", "sea.txt", *TINY, "--trials", "4", "--steps", "250", "--json", "--out"]
@@ -279,13 +291,13 @@ def test_a_signal_and_the_same_command_goes_on(text: Path, number: int) -> None:
 
 
 def test_a_time_is_that_of_all_trials(text: Path) -> None:
-    words = ["tune", "sea.txt", *TINY[2:], "--for", "16s", "--each", "5s", "--quiet", "--json"]
-    answer = json.loads(command(*words).stdout)
+    words = ["tune", "sea.txt", *TINY[2:], "--quiet", "--json", "--for"]
+    answer = json.loads(command(*words, "16s", "--each", "5.2s").stdout)
     assert len(answer["trials"]) >= 2
     last = charrnn.load_run("checkpoints/tune-sea/trial-001/last.safetensors")
     assert last.config.steps is not None and last.is_finished
     assert last.config.precision in ("float32", "bf16", "amx")
-    again = json.loads(command(*words).stdout)  # the time is over
+    again = json.loads(command(*words, "16.1s").stdout)  # as long each, and the time is over
     assert again["trials"] == answer["trials"] and again["unseen"] == answer["unseen"]
     folder = Path("checkpoints/tune-sea/trial-001")  # what the clock decided is recorded there
     command("train", "--config", str(folder / "config.toml"), "--out", "again", "--quiet")

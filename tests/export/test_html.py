@@ -133,6 +133,16 @@ def test_start_states_separator_and_vocabulary() -> None:
     alike = dict(zip(vocabulary["from"], vocabulary["to"], strict=True))
     assert alike["A"] == "a" and alike["\u00c9"] == "\u00e9" and alike["!"] == "."
     assert "x" not in alike and "a" not in alike
+    assert (alike["\t"], alike["\u3000"], alike["\U0001d400"]) == (" ", " ", "a")
+    alike = page_data(drawn_network("ab "), "int8")["vocabulary"]
+    assert dict(zip(alike["from"], alike["to"], strict=True))["\n"] == " "
+
+
+@pytest.mark.parametrize("unit", ["char", "byte"])
+def test_the_form_in_which_texts_are_read(unit: Any) -> None:
+    corpus = CorpusConfig(unit=unit, normalize="NFKC")
+    trained = drawn_network(vocab=Vocab(tuple("\nab"), unit), corpus=corpus)
+    assert page_data(trained, "int8")["normalize"] == ("NFKC" if unit == "char" else "none")
 
 
 PATTERNS = {

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from charrnn import CorpusConfig, Mixture, Vocab
+from charrnn import Mixture, Vocab
 from charrnn.checkpoint.trained import Trained
 from charrnn.errors import ConfigError, ExportError
 from charrnn.export.facts import facts
@@ -26,7 +26,6 @@ def test_one_network_or_those_of_one_run() -> None:
 OTHERS = {
     "settings": drawn_network(hidden=12),
     "vocabulary": drawn_network(vocab=Vocab(tuple(reversed(SYMBOLS)))),
-    "document separator": drawn_network(corpus=CorpusConfig(document_separator="a")),
     "start states": drawn_network(starts=2),
 }
 

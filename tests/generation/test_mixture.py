@@ -158,6 +158,8 @@ def test_weights() -> None:
             Mixture(two, wrong)
     with pytest.raises(VocabError, match="network 2 was trained on bytes"):
         Mixture([A, network("\nab", unit="byte")])
+    with pytest.raises(ConfigError, match="network 2: its `document_separator` differs"):
+        Mixture([A, replace(A, corpus_config=CorpusConfig(document_separator="b"))])
     with pytest.raises(ConfigError, match="at least one"):
         Mixture([])
     assert repr(Mixture(two)) == "Mixture(2 networks, 5 symbols)"

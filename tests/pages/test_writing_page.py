@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,7 @@ def test_grey_text_can_be_read_in_light_and_dark() -> None:
 def run_in_node(script: str) -> object:
     """What a script prints as JSON after the scripts that need no page."""
     program = PROGRAMS["writing_text.js"] + PROGRAMS["writing_history.js"]
+    program += (FOLDER / "normalization.js").read_text(encoding="utf-8")
     program += "const c = globalThis.charrnn, scored = (text, surprises, unit) =>"
     program += "  c.surpriseOf(text, { surprises, unknown: ['\\u{1f600}'] }, unit);"
     program += f"console.log(JSON.stringify({script}))"
@@ -108,6 +110,30 @@ def test_words_surprise_and_changes() -> None:
             {"start": 3, "removed": "", "inserted": ""},
         ],
     }
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="the script runs in node")
+@pytest.mark.parametrize(
+    ("form", "text", "told"),
+    [
+        ("none", "e\u0301", [1, 2]),
+        ("NFC", "", []),
+        ("NFC", "ab\u00e9", [1, 2, 4]),
+        ("NFC", "xe\u0301\U0001f600y", [1, 2, 0, 4, 8]),
+        ("NFD", "x\u00e9y", [1, 6, 8]),
+        ("NFKC", "\ufb01\u1112\u1161\u11ab!", [3, 4, 0, 0, 8]),
+        ("NFKC", "\uff76\uff9e\u3131\u314fb", [3, 0, 0, 0, 4]),
+    ],
+)
+def test_a_text_in_its_normalization_form(form: str, text: str, told: list[float]) -> None:
+    """What is told of each character of the form is told of those that it was made of."""
+    wanted = text if form == "none" else unicodedata.normalize(form, text)  # type: ignore[arg-type]
+    nats = [2**n for n in range(len(wanted))]
+    found = run_in_node(f"""(() => {{
+      const {{ text, told }} = normalized({json.dumps(text)}, "{form}");
+      return [text, Array.from(told({nats}))];
+    }})()""")
+    assert found == [wanted, told]
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="the script runs in node")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from charrnn.checkpoint.mixture import Mixture
+from charrnn.config import CorpusConfig
 from charrnn.config.serving import ServeConfig
 from charrnn.generation.lexicon import Lexicon
 from charrnn.server import orders
@@ -96,6 +99,14 @@ def test_bias_is_added_by_id() -> None:
     assert bias[3] == -np.inf and bias[4] == 5 and bias[5] == 0.5 and bias[6] == 0
 
 
+@pytest.mark.parametrize("limit", [{"match": "a+"}, {"known_words": True}])
+def test_no_symbol_is_excluded_that_what_has_to_match_may_need(limit: dict[str, Any]) -> None:
+    with pytest.raises(Refusal, match="'logit_bias' cannot exclude a token") as caught:
+        read(logit_bias={"3": 5, "4": -100}, **limit)
+    assert caught.value.param == "logit_bias"
+    assert read(logit_bias={"4": -99}, **limit).bias is not None
+
+
 def test_choices_are_takes() -> None:
     completion = read(prompt=["a", "b"], n=2, best_of=3, seed=5, take=4)
     streams = streams_of(completion, TRAINED, None, lambda stream: None)
@@ -112,6 +123,32 @@ def test_known_words_follow_the_prompt() -> None:
     assert automaton is not None
     ids = TRAINED.vocab.encode
     assert automaton.accepts(ids("c bad")) and not automaton.accepts(ids("d bad"))
+
+
+def test_texts_are_read_as_that_of_the_training_was() -> None:
+    vocab = Vocab((*TRAINED.vocab.symbols, "\u00e9"))
+    trained = replace(network(vocab=vocab), corpus_config=CorpusConfig(normalize="NFC"))
+    networks, limits = Mixture([trained]), ServeConfig()
+    body = {"prompt": "cab\r\ncafe\u0301", "stop": ["e\u0301\r", "e\u0301"], "known_words": True}
+    completion = read_completion(body | {"max_tokens": 20}, networks, "bottles", limits)
+    (prompt,), ids = completion.prompts, vocab.encode
+    assert prompt.text == body["prompt"] and prompt.ids.tolist() == ids("cab\ncaf\u00e9").tolist()
+    assert completion.config.stop == ("\u00e9\n", "\u00e9")
+    words = Lexicon.of_list("caf\u00e9s cab")
+    (stream,) = streams_of(completion, networks, words, lambda stream: None)
+    assert stream.order.automaton is not None
+    assert stream.order.automaton.accepts(ids("s cab"))
+    assert not stream.order.automaton.accepts(ids(" cab"))
+    scoring = Scoring({"text": "a\r\ne\u0301b", "from": 2}, networks, limits)
+    assert scoring.order.ids.tolist() == ids("a\n\u00e9b").tolist() and scoring.unknown == []
+    places = [SimpleNamespace(logprob=-0.5), SimpleNamespace(logprob=-1.5)]
+    answer = {"surprises": [0.5, 1.5], "unknown": []}
+    told = SimpleNamespace(places=places)
+    assert scoring.answer(told) == answer | {"text": "a\n\u00e9b"}  # type: ignore[arg-type]
+    same = Scoring({"text": "a\n\u00e9b", "from": 2}, networks, limits)
+    assert same.answer(told) == answer  # type: ignore[arg-type]
+    raw = Mixture([network(vocab=Vocab(tuple("\r\nab\xcc\x81e"), "byte"))])
+    assert Scoring({"text": "\r\ne\u0301"}, raw, limits).order.ids.tolist() == [0, 1, 6, 4, 5]
 
 
 def test_a_pattern_with_known_words_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -206,6 +206,26 @@ def test_texts_that_match_end_where_they_can() -> None:
         assert full.finish_reason in ("stop", "length")
 
 
+@pytest.mark.parametrize(
+    ("match", "length", "reason"),
+    [
+        ("abc", 3, "stop"),
+        ("abc", 4, "stop"),
+        ("(abc)+", 3, "length"),
+        ("abcd?", 3, "length"),
+    ],
+)
+def test_a_text_after_which_nothing_may_follow_is_no_shorter_than_it_could_be(
+    match: str, length: int, reason: str
+) -> None:
+    config = SamplingConfig(match=match, length=length, temperature=1.0)
+    with desk(network()) as own:
+        automaton = allowed(own.engine.networks.vocab, config)
+        stream = own.stream(order={"automaton": automaton}, **_given(config))
+        assert own.written(stream) == ["abc"]
+    assert stream.finish_reason == reason
+
+
 def _given(config: SamplingConfig) -> dict[str, Any]:
     names = ("match", "length", "seed", "temperature")
     return {name: getattr(config, name) for name in names}
@@ -366,6 +386,21 @@ def test_a_short_text_does_not_wait_for_the_end_of_long_ones() -> None:
         assert own.written(late) == [expected(trained, seed=1, length=40)]
         assert not any(each.is_over for each in many)
         assert own.wait(many) == [expected(trained, seed=n, length=900) for n in range(8)]
+
+
+def test_texts_that_pause_or_are_over_hold_no_states_but_their_own() -> None:
+    def memory(array: np.ndarray) -> int:
+        return array.nbytes if array.base is None else memory(array.base)
+
+    with desk(network(attention=48), most=4) as own:
+        long = [own.stream(seed=n, length=10**6, order={"owner": object()}) for n in range(8)]
+        own.engine.add(long)
+        over = [own.stream(seed=n, length=100 * n, order={"owner": object()}) for n in range(3)]
+        own.written(*over)
+    paused = [stream for stream in own.engine._waiting if stream.written]
+    assert paused and all(stream.states == () for stream in over)
+    arrays = [a for stream in paused for state in stream.states for a in state.arrays]
+    assert all(memory(array) <= array.nbytes + 64 for array in arrays)  # which are aligned
 
 
 def test_who_leaves_frees_the_place_at_once() -> None:
