@@ -19,6 +19,7 @@ from charrnn.cli.options import (
     with_own_flags,
 )
 from charrnn.config import CorpusConfig
+from charrnn.runtime.shell import argument
 
 if TYPE_CHECKING:
     from charrnn.text.findings import Finding
@@ -81,7 +82,7 @@ def _command(found: TextCheck, text: tuple[str, ...], parts: dict[str, tuple[str
 
     if any(finding.level == "fix" and finding.command for finding in found.findings):
         text = (MENDED,) if len(found.corpus.sources) == 1 else text
-    words = ["charrnn", "train", *text]
+    words = ["charrnn", "train", *map(argument, text)]
     for part, paths in parts.items():
         words += [word for path in paths for word in (f"--{part}", path)]
     for name, value in found.settings.items():

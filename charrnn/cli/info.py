@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,7 @@ def info(checkpoint: str | None, as_json: bool) -> None:
 
     sizes = {"bytes": path.stat().st_size, "parameters": trained.model.count()}
     about = {"checkpoint": str(path), **sizes, **describe(path)}
+    about["model"] = asdict(trained.model.config)  # an older file lacks some
     about["sampling_precision"] = precision_of(trained.model)
     run, networks = describe_run(path) or {}, _networks(checkpoint)
     history = run.pop("history", [])
@@ -172,7 +174,6 @@ def _settings(about: Metadata, run: Metadata) -> str:
     """The settings that are not the recipe's; if the run is unknown, those of the network that are
     not fixed defaults.
     """
-    from charrnn.checkpoint.header import SINCE
     from charrnn.training.recipe import departures
 
     corpus, usual = about["corpus"], values_of(CorpusConfig())
@@ -188,7 +189,7 @@ def _settings(about: Metadata, run: Metadata) -> str:
         share -= 0 if part in parts else corpus.get(name, usual[name])
     characters = sum(text["characters"] for text in about["texts"] if not text.get("part"))
     changes |= departures(
-        ModelConfig.of(SINCE | about["model"]),
+        ModelConfig.of(about["model"]),
         TrainConfig.of(run["train"]),
         max(2, round(share * characters)),
         run["steps_per_epoch"],

@@ -66,8 +66,8 @@ class UnitRequest:
 
     @property
     def is_empty(self) -> bool:
-        """True if none of them is there, so that the summary is wanted."""
-        return not (self.unit or self.units or self.at or self.html)
+        """True if nothing of units is to be printed."""
+        return not (self.unit or self.units or self.at)
 
     @property
     def needs_trace(self) -> bool:

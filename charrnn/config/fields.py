@@ -199,8 +199,8 @@ def check_known(values: Mapping[str, Any], kind: type[Settings], where: str) -> 
 
 def check_pattern(name: str, pattern: str) -> None:
     """`ConfigError` naming this parameter unless the pattern is a regular expression of at most 200
-    characters that means the same in all versions of Python and in the regex package, which
-    searches for it (`text.patterns`).
+    characters in all versions of Python and in the regex package, which searches for it
+    (`text.patterns`).
     """
     import regex  # takes 16 ms
 

@@ -15,7 +15,7 @@ from charrnn.text.corpus import Corpus
 from charrnn.text.documents import TAIL
 from charrnn.text.endings import Finder, Limit, Unit, anywhere, document_end, ends, finder
 from charrnn.text.patterns import Pattern
-from charrnn.text.vocab import Vocab
+from charrnn.text.vocab import Vocab, characters_of
 
 CONTEXT = 1024
 """Symbols before a text in which its first sentence, line, paragraph or document may begin."""
@@ -174,7 +174,7 @@ class Endings:
         yield whole[begin:].strip()
 
     def _characters(self, symbols: str) -> str:
-        return symbols if self.vocab.unit == "char" else _decoded(symbols)
+        return symbols if self.vocab.unit == "char" else characters_of(symbols)
 
 
 class Text:
@@ -198,7 +198,7 @@ class Text:
         if endings.document is not None:
             self._document = Limit(endings.document, before, config.after, reach=TAIL)
         if endings.find is not None:
-            characters = before if self._utf8 is None else _decoded(before)
+            characters = before if self._utf8 is None else characters_of(before)
             self._unit = Limit(endings.find, characters, config.after, count)
         self._name, self.ended = endings.unit, ""
 
@@ -265,7 +265,3 @@ def _unfinished(text: str, find: Finder | None) -> str:
     while find is not None and (end := find(text, begin, start, True)) is not None:
         begin, start = end.at, max(end.at, end.search)
     return text[begin:]
-
-
-def _decoded(symbols: str) -> str:
-    return symbols.encode("latin-1").decode("utf-8", "surrogateescape")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from charrnn.config.fields import check_pattern
 from charrnn.text.graphemes import sizes_in_bytes
 from charrnn.text.patterns import Pattern
-from charrnn.text.vocab import Unit
+from charrnn.text.vocab import Unit, characters_of
 
 Flags = NDArray[np.bool_]
 Span = tuple[int, int]
@@ -26,14 +26,15 @@ Span = tuple[int, int]
 CLOSING = {'"': '"', "“": "”", "„": "“”", "«": "»", "‘": "’"}
 """The quotation marks that open, and those that close what they open; ' is an apostrophe."""
 VOWELS = frozenset("aeiouаеёиоуыэюяαεηιουω")
-_QUOTE = regex.compile(r"\n[ \t]*\n|[\"“”„«»‘’]")
-_BRACKET = regex.compile(r"\n[ \t]*\n|[()\[\]]")
+_QUOTE = regex.compile(r"\r?\n[ \t]*\r?\n|[\"“”„«»‘’]")
+_BRACKET = regex.compile(r"\r?\n[ \t]*\r?\n|[()\[\]]")
 _BRACE = regex.compile(r"[{}]")
 # "NAME:" on a line of its own, or a name in capitals with a colon or a full stop before the words
 _SPEAKER = regex.compile(
-    r"(?m)^(\p{Lu}[^\n:]{0,39}):[ \t]*\n[^\n]*|^(\p{Lu}[\p{Lu} '’-]{1,39})[:.](?=\s)[^\n]*"
+    r"(?m)^(\p{Lu}[^\n:]{0,39}):[ \t]*\r?\n[^\r\n]*"
+    r"|^(\p{Lu}[\p{Lu} '’-]{1,39})[:.](?=\s)[^\r\n]*"
 )
-_INDENTATION = regex.compile(r"(?m)^([ \t]+)\S[^\n]*")
+_INDENTATION = regex.compile(r"(?m)^([ \t]+)\S[^\r\n]*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +73,7 @@ def text_features(
     """
     text, sizes = symbols, None
     if unit == "byte":
-        text = symbols.encode("latin-1").decode("utf-8", "surrogateescape")
+        text = characters_of(symbols)
         sizes = sizes_in_bytes(text)
     inside = {
         "inside quotes": _marked(text, _quoted(text)),
@@ -145,7 +146,7 @@ def _quoted(text: str) -> Iterator[Span]:
         mark, place = match[0], match.start()
         if not opened:
             opened, first = (mark, place) if mark in CLOSING else ("", 0)
-        elif mark[0] == "\n" or (mark in CLOSING[opened] and not _is_apostrophe(text, place)):
+        elif mark[-1] == "\n" or (mark in CLOSING[opened] and not _is_apostrophe(text, place)):
             yield first, place
             opened = ""
     if opened:
@@ -165,8 +166,8 @@ def _enclosed(text: str, marks: regex.Pattern[str], pairs: dict[str, str]) -> It
         if mark in pairs:
             first = first if awaited else match.start()
             awaited.append(pairs[mark])
-        elif awaited and (mark[0] == "\n" or mark in awaited):
-            keep = 0 if mark[0] == "\n" else len(awaited) - 1 - awaited[::-1].index(mark)
+        elif awaited and (mark[-1] == "\n" or mark in awaited):
+            keep = 0 if mark[-1] == "\n" else len(awaited) - 1 - awaited[::-1].index(mark)
             awaited = awaited[:keep]
             if not awaited:
                 yield first, match.start()

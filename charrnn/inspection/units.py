@@ -87,19 +87,19 @@ class UnitSearch:
         return f"UnitSearch({self.summary})"
 
     def best(self, feature: str, count: int = 1) -> list[Detector]:
-        """The units that detect a feature best, the best first, whether or not they mean something:
-        each with the one of its numbers that does.
+        """The units that detect a feature best, each with the one of its numbers that does: those
+        that mean something, the best first, and then the others.
         """
         names = [each.name for each in self.features]
         if feature not in names:
             raise ConfigError(f"`feature` must be one of {', '.join(names)}, not {feature!r:.80}")
         index = names.index(feature)
         auc, (_layers, units) = self.auc[index], self.auc.shape[2:]
-        strength = np.abs(auc - 0.5).reshape(len(self.kinds), -1)
+        strong = self._strong[index]
+        strength = (strong + np.abs(auc - 0.5)).reshape(len(self.kinds), -1)
         kinds = strength.argmax(axis=0)
         order = np.argsort(-strength.max(axis=0), kind="stable")[:count]
         places = [(int(kinds[n]), *divmod(int(n), units)) for n in order]
-        strong = self._strong[index]
         return [
             Detector(
                 feature,

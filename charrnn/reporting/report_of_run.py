@@ -43,11 +43,12 @@ def lead(story: Story) -> str:
     end = f" At first each of the {symbols:,} {noun}s was as likely as any other to come next."
     loss = story.loss
     if loss is not None:
+        choices = f"{math.exp(min(loss, 700)):.1f} equally likely ones"
         end += (
-            f" Now it is as unsure as one who has to choose among {math.exp(loss):.1f} equally "
-            "likely ones, in text that it has never seen."
+            f" Now it is as unsure as one who has to choose among {choices}, in text that it has "
+            "never seen."
             if story.is_unseen
-            else f" Now it chooses as if among {math.exp(loss):.1f} equally likely ones."
+            else f" Now it chooses as if among {choices}."
         )
     return f'<p class="lead">{begin}{end}</p>'
 
@@ -229,7 +230,7 @@ def _spread_by_ratio(samples: Sequence[Entry], most: int) -> list[Entry]:
     if len(samples) <= most:
         return [*samples]
     steps = np.array([sample["step"] for sample in samples], np.float64)
-    wanted = np.geomspace(max(1.0, steps[0]), steps[-1], most)
+    wanted = np.geomspace(max(1.0, steps[0]), max(1.0, steps[-1]), most)
     return [samples[n] for n in sorted({int(np.abs(steps - step).argmin()) for step in wanted})]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from charrnn.text.decoding import codec_name
 from charrnn.text.encodings import Marks, iconv_name
-from charrnn.text.findings import MENDED, Examined, Finding, Level
+from charrnn.text.findings import Examined, Finding, Level
 from charrnn.text.misread import find_misread
 from charrnn.text.vocab import counted, name_of
 
@@ -55,17 +55,16 @@ def misread(text: Examined) -> Iterator[Finding]:
             (line,),
         )
         return
-    mend, how = f"ftfy {text.path} > {MENDED}", "Mend it with the Python package ftfy"
+    program, how = "ftfy", "Mend it with the Python package ftfy"
     if found.is_whole:
-        mend = f"iconv -f utf-8 -t {iconv_name(found.encoding)} {text.path} > {MENDED}"
-        how = "Mend it"
+        program, how = f"iconv -f utf-8 -t {iconv_name(found.encoding)}", "Mend it"
     level: Level = "fix" if found.groups > LOST * len(corpus) else "note"
     yield Finding(
         "encoding",
         level,
         f"{what}: UTF-8 was once read as {found.encoding}. {how}:",
         lines=(line,),
-        command=mend,
+        command=text.through(program),
     )
 
 
@@ -109,13 +108,14 @@ def control_characters(text: Examined) -> Iterator[Finding]:
         name = unicodedata.name(symbol, _CONTROL.get(symbol, "control character")).lower()
         names.append(f"U+{ord(symbol):04X} {name}, {counted(found[symbol], 'time')} ({where})")
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    codes = "".join(f"\\x{{{ord(symbol):x}}}" for symbol in sorted(found)[:20])
+    codes = "".join(f"\\x{{{ord(symbol):x}}}" for symbol in sorted(found))
+    is_utf8 = codec_name(text.corpus.config.encoding) == "utf-8"  # else perl would misread it
     yield Finding(
         "invisible",
         "note",
-        f"the network will write them too: {'; '.join(names)}{more}. Take them out:",
+        f"the network will write them too: {'; '.join(names)}{more}. Take them out{':' * is_utf8}",
         lines=tuple(lines),
-        command=f"perl -CSD -pe 's/[{codes}]//g' {text.path} > clean.txt",
+        command=text.through(f"perl -CSD -pe 's/[{codes}]//g'", "clean.txt") if is_utf8 else "",
     )
 
 

@@ -22,6 +22,8 @@ from charrnn.text.occurrences import count_symbols, places_of
 Level = Literal["ok", "note", "fix"]
 MENDED = "mended.txt"
 """The file that the commands write which mend a text."""
+UNPACKERS = {"gz": "gzip", "bz2": "bzip2", "xz": "xz", "zst": "zstd"}
+"""The program for each kind of compressed file."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,20 @@ class Finding:
 
 @dataclass(frozen=True)
 class Examined:
-    """A text and what several findings need to know of it; `path` is for a command to type."""
+    """A text and what several findings need to know of it.
+
+    path: for a command to type. packing: how its file is compressed (`kinds.packing`), if it is.
+    """
 
     corpus: Corpus
     path: str = "FILE"
+    packing: str | None = None
+
+    def through(self, program: str, into: str = MENDED) -> str:
+        """What to type to send the text's file through a program that reads UTF-8."""
+        if self.packing is None:
+            return f"{program} {self.path} > {into}"
+        return f"{UNPACKERS[self.packing]} -dc < {self.path} | {program} > {into}"
 
     @cached_property
     def counts(self) -> dict[str, int]:

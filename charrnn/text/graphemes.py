@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import regex
 
-from charrnn.text.vocab import Unit
+from charrnn.text.vocab import Unit, characters_of
 
 _JOINS = regex.compile(
     "|".join(
@@ -28,7 +28,7 @@ MOST = 16
 class Graphemes:
     """G user-perceived characters of a text.
 
-    text: a byte that is not UTF-8 is a surrogate in it, as in `os.fsdecode`.
+    text: of bytes, as `characters_of` reads them.
     places: where each one begins in the text, and the text's length, int64 (G + 1,).
     firsts: the first symbol of each, int64 (G,).
     """
@@ -45,10 +45,11 @@ class Graphemes:
 
     @property
     def bases(self) -> str:
-        """The first character of each: a string of length G."""
+        """The first character of each, but a newline of CRLF: a string of length G."""
         if len(self) == len(self.text):
             return self.text
-        return "".join(self.text[place] for place in self.places[:-1].tolist())
+        text = self.text.replace("\r\n", "\n\n")
+        return "".join(text[place] for place in self.places[:-1].tolist())
 
     def symbol_at(self, place: int) -> int:
         """The first symbol of what stands at a place of the text."""
@@ -68,7 +69,7 @@ def graphemes(symbols: str, unit: Unit = "char") -> Graphemes:
     """
     text, firsts = symbols, None
     if unit == "byte":
-        text = symbols.encode("latin-1").decode("utf-8", "surrogateescape")
+        text = characters_of(symbols)
         sizes = sizes_in_bytes(text)
         firsts = np.cumsum(sizes) - sizes
     places = _places(text)
@@ -108,5 +109,5 @@ def place_in(symbols: str, index: int, unit: Unit = "char") -> tuple[int, int]:
     begin = symbols.rfind("\n", 0, index) + 1
     before = symbols[begin:index]
     if unit == "byte":
-        before = before.encode("latin-1").decode("utf-8", "replace")
+        before = characters_of(before)
     return symbols.count("\n", 0, index) + 1, len(before) + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,7 +86,7 @@ def overlap(
     begins = kernels.begins_small if corpus.ids.itemsize == 1 else kernels.begins_wide
     begins(corpus.ids, with_table.table, alike.space, corpus_ends, sizes, corpus_starts)
     starts, stops = places[last - sizes + 1], places[last] + 1
-    text_lines = _newlines(ids, corpus)
+    text_lines = _newlines(ids, characters)
     return list(_passages(corpus, text_lines, starts, stops, sizes, corpus_starts, corpus_ends))
 
 
@@ -198,9 +198,9 @@ def _joined(visits: list[kernels.Visits]) -> kernels.Visits:
     return into
 
 
-def _newlines(ids: TextIds, corpus: Corpus) -> NDArray[np.int64]:
-    """Where newlines stand in ids of any integer type."""
-    newline = corpus.vocab.index.get("\n", -1)
+def _newlines(ids: TextIds, characters: Sequence[str]) -> NDArray[np.int64]:
+    """Where newlines stand in ids of any integer type, given the character of each id."""
+    newline = characters.index("\n") if "\n" in characters else -1
     pieces = [
         np.flatnonzero(ids[a : a + _PIECE] == newline) + a for a in range(0, len(ids), _PIECE)
     ]
@@ -216,7 +216,7 @@ def _passages(
     corpus_starts: NDArray[np.int64],
     corpus_ends: NDArray[np.int64],
 ) -> Iterator[SharedPassage]:
-    lines, borders = _newlines(corpus.ids, corpus), _borders(corpus)
+    lines, borders = _newlines(corpus.ids, corpus.vocab.symbols), _borders(corpus)
     rows = np.searchsorted(text_lines, starts)
     columns = starts - np.concatenate([[-1], text_lines])[rows]
     files = np.searchsorted(borders, corpus_ends, side="left") - 1

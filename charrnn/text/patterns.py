@@ -3,7 +3,9 @@ time.
 
 Python's `re` backtracks and cannot be stopped: a pattern such as (a+)+b may run forever. The regex
 package searches for the same patterns and stops after a time. It takes four to eight times as long
-for the short texts of sampling, so there `re` searches for patterns with at most one choice.
+for the short texts of sampling, so there `re` searches for patterns with at most one choice, but
+not for those whose meaning is another in regex, with its newer Unicode: \\w and \\b count combining
+accents as parts of words, and \\d and \\s differ in a few characters.
 """
 
 import re
@@ -20,6 +22,7 @@ _PER_SEARCH, _PER_CHARACTER = 1e-4, 1e-6
 _SHORT = 4096  # characters; `re` takes a tenth of a second at most for a pattern with one choice
 _SET = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 _EXTENSION = re.compile(r"\(\?(?:<?[=!]|[a-z]*[:)]|P<\w+>|>)")
+_CLASS = re.compile(r"\\[bBdDsSwW]")
 # In regex, though not in re, {e<=1} allows errors.
 _ERRORS = re.compile(r"(\\.)|\{(?=[0-9<= ]*[eisd])", re.DOTALL)
 
@@ -35,11 +38,12 @@ class Pattern:
         self._source, self._parameter = pattern, parameter
         same = _ERRORS.sub(lambda match: match[1] or r"\{", pattern)
         self._compiled = regex.compile(same, cache_pattern=False)
-        self._simple = re.compile(pattern) if _choices(pattern) <= 1 else None
+        is_simple = _choices(pattern) <= 1 and not _CLASS.search(pattern)
+        self._simple = re.compile(pattern) if is_simple else None
         self._left = SECONDS
 
     def finditer(self, text: str, pos: int = 0) -> list[Any]:
-        """All matches from a position, as `re.finditer` yields them."""
+        """All matches from a position, in order."""
         if self._simple and len(text) - pos <= _SHORT:
             return [*self._simple.finditer(text, pos)]
         matches: list[Any] = self._timed(
@@ -48,7 +52,7 @@ class Pattern:
         return matches
 
     def match(self, text: str, pos: int, endpos: int) -> Any:
-        """The match that begins at a position in text[:endpos], or None, as of `re.match`."""
+        """The match that begins at a position in text[:endpos], or None."""
         if self._simple and endpos - pos <= _SHORT:
             return self._simple.match(text, pos, endpos)
         return self._timed(

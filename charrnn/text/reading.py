@@ -58,9 +58,10 @@ class Reading:
     with PAD zeros on both sides, in an array that is overwritten after `threads` + AHEAD further
     pieces (in the second pass, by the next piece). Otherwise `read(file, tick)` yields the bytes of
     a file and calls `tick(n)` for every n of them. The consumer of the pieces adds their characters
-    to `sizes`, indexed like `files`; a newline between two files belongs to the first, and there is
-    none between two parts of the text. `skipped` are the files in folders that hold no text.
-    `errors` replaces the configuration's treatment of bytes that cannot be decoded.
+    to `sizes`, indexed like `files`; a newline between two files belongs to the file before the
+    second, even to an empty one, and there is none between two parts of the text. `skipped` are the
+    files in folders that hold no text. `errors` replaces the configuration's treatment of bytes
+    that cannot be decoded.
     """
 
     def __init__(

@@ -103,9 +103,10 @@ def find(sources: Sources, validation: Sources = (), test: Sources = ()) -> List
     """The files that the sources name, in order, then those of the other parts, and a name for the
     text (the stem of the first source, or of its folder).
 
-    A glob means its matches, sorted; a folder means the regular files in it, at any depth, sorted,
-    without what people do not write: hidden files and folders, runs, caches, installed packages,
-    backups. `CorpusError` if a source does not exist or contains no file, or is a device or socket.
+    A glob means its matches, sorted, those aside that lie in a folder that also matches; a folder
+    means the regular files in it, at any depth, sorted, without what people do not write: hidden
+    files and folders, runs, caches, installed packages, backups. `CorpusError` if a source does not
+    exist or contains no file, or is a device or socket.
     """
     groups = {"": sources, "validation": validation, "test": test}
     listed = [
@@ -169,8 +170,12 @@ def _find(source: str) -> Listing:
 def _matches(pattern: str) -> Listing:
     files: list[InputFile] = []
     skipped: list[Skipped] = []
+    folders: set[Path] = set()
     for match in map(Path, sorted(glob.glob(pattern, recursive=True))):  # noqa: PTH207
+        if not folders.isdisjoint(match.parents):
+            continue
         if match.is_dir():
+            folders.add(match)
             listing = _walked(match, may_be_empty=True)
             files, skipped = files + listing.files, skipped + listing.skipped
         else:

@@ -295,6 +295,14 @@ def checked_ids(ids: Sequence[int] | npt.NDArray[Any], symbols: int) -> npt.NDAr
     return array
 
 
+def characters_of(symbols: str) -> str:
+    """The text of bytes, each of which is the character of its value. A byte that is not UTF-8, and
+    the unknown symbol, is a surrogate in it, as in `os.fsdecode`.
+    """
+    known = symbols.replace(chr(_REPLACEMENT), chr(_REPLACEMENT & 0xFF))
+    return known.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
 def name_of(ch: str, unit: Unit = "char") -> str:
     """A character for a message: escaped, with code point and Unicode name; a byte in
     hexadecimal.

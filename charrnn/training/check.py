@@ -3,7 +3,7 @@ train on it.
 """
 
 import io
-import shlex
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,13 +15,15 @@ from charrnn.config.files import values_of
 from charrnn.errors import CorpusError
 from charrnn.network.parameters import parameter_count
 from charrnn.runtime.progress import Progress
+from charrnn.runtime.shell import quoted
 from charrnn.text import character_findings as characters
 from charrnn.text import content_findings as contents
-from charrnn.text.contents import opened
+from charrnn.text.contents import head, opened
 from charrnn.text.corpus import Corpus
 from charrnn.text.decoding import codec_name
 from charrnn.text.encodings import guess_encoding, marks_of
 from charrnn.text.findings import Examined, Finding
+from charrnn.text.kinds import packing
 from charrnn.text.sources import STDIN, InputFile, Sources, find
 from charrnn.training import recipe
 
@@ -91,7 +93,7 @@ def check(
         config = replace(config, encoding=guess)
         corpus = read(config)
     is_file = isinstance(sources, str | Path) and Path(sources).is_file()
-    text = Examined(corpus, shlex.quote(str(sources)) if is_file else "FILE")
+    text = Examined(corpus, quoted(str(sources)) if is_file else "FILE", _packing_of(corpus))
     were_read = {source.path for source in corpus.sources}
     files = [] if is_pipe else [file for file in files if file.path in were_read]
     found = [*_findings(text, files, guess is not None, stdin, progress)]
@@ -101,6 +103,12 @@ def check(
     usual = values_of(CorpusConfig())
     settings = {name: value for name, value in settings.items() if value != usual[name]}
     return TextCheck(corpus, tuple(found), *_recipe(corpus), settings)
+
+
+def _packing_of(corpus: Corpus) -> str | None:
+    """How the text is compressed, by its first file; None for standard input and for no file."""
+    path = corpus.sources[0].path
+    return packing(path, head(path)) if os.path.isfile(path) else None  # noqa: PTH113
 
 
 def _findings(
@@ -146,7 +154,7 @@ def advice(corpus: Corpus) -> list[Finding]:
     the most important first. Repeats are not sought in texts of more than 100 million characters.
     """
     first, *others = corpus.sources
-    text = Examined(corpus, "FILE" if others else shlex.quote(first.path))
+    text = Examined(corpus, "FILE" if others else quoted(first.path), _packing_of(corpus))
     found = (
         [*characters.misread(text), *characters.lost(text)] if corpus.vocab.unit == "char" else []
     )

@@ -54,6 +54,13 @@ def test_levels_and_status() -> None:
     charrnn_("check", status=2)
 
 
+def test_a_name_that_begins_with_a_dash_is_no_flag() -> None:
+    output = charrnn_("check", "--", write(TEXT, "-a.txt")).stdout
+    assert output.splitlines()[-1] == "  charrnn train ./-a.txt"
+    wrong = charrnn_("check", "--", write(TEXT.replace("a", "\u00c3\u00a9"), "-a.txt")).stdout
+    assert " ./-a.txt > mended.txt\n" in wrong
+
+
 def test_json() -> None:
     found = json.loads(charrnn_("check", write(SHORT + "Q"), "--json").stdout)
     assert found["characters"] == len(SHORT) + 1 and found["settings"] == {"min_count": 3}

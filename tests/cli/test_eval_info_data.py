@@ -16,11 +16,13 @@ from click.testing import CliRunner, Result
 
 import charrnn
 from charrnn.checkpoint.header import FORMAT_VERSION
+from charrnn.checkpoint.paths import bundled_network
 from charrnn.cli import terminal
 from charrnn.cli.main import cli
 from charrnn.evaluation import compression
 from charrnn.evaluation.compression import has_ppmd
 from charrnn.text.datasets import DATASETS, DataSet
+from tests.checkpoint.test_promised_format import GOLDEN
 from tests.cli.screen import Screen
 from tests.reference.small import let_overflow
 
@@ -287,7 +289,7 @@ def test_eval_of_an_ensemble_of_other_units_or_documents(tmp_path: Path) -> None
     path = str(tmp_path / "other.safetensors")
     for options, status, found in (
         ({"unit": "byte"}, 1, "network 2 was trained on bytes"),
-        ({"document_separator": "\n\n"}, 2, f"{path}: its --document-separator"),
+        ({"document_separator": "\n\n"}, 2, "network 2: its --document-separator differs"),
     ):
         corpus = charrnn.Corpus.from_text(TEXT, charrnn.CorpusConfig(**options))
         run = charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1))
@@ -464,6 +466,15 @@ def test_info_tells_how_far_a_network_looks_back(reach: int, told: bool, tmp_pat
     charrnn.save(tmp_path / "a", charrnn.Run.new(charrnn.Corpus.from_text(TEXT), model).trained)
     shown = charrnn_("info", str(tmp_path / "a")).stdout
     assert ("parameters, looks back 1,040 characters" in shown) == told == ("looks back" in shown)
+
+
+@pytest.mark.parametrize(
+    "path", [GOLDEN / "last.safetensors", GOLDEN / "best.safetensors", bundled_network()]
+)
+def test_info_of_files_that_lack_newer_settings(path: Path) -> None:
+    shown = facts(charrnn_("info", str(path)).stdout)
+    assert shown["network"].startswith("lstm of 2 x ") and "looks back" not in shown["network"]
+    assert json.loads(charrnn_("info", str(path), "--json").stdout)["model"]["attention"] == 0
 
 
 def test_info_as_json_is_all_metadata_and_sizes(run: charrnn.Run, folder: Path) -> None:

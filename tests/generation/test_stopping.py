@@ -95,6 +95,7 @@ def test_ends_of_texts_of_bytes() -> None:
     assert text_of(symbols, BYTES, until="sentence") == ("\u00e9a\u3002", "sentence")
     rest = text_of(symbols[3:], BYTES, until="sentence", prime=symbols[:3])
     assert rest == ("\u3002", "sentence")
+    assert text_of("a.", BYTES, until="sentence", prime="\ufffd.") == ("a.", "")
     assert text_of("ab\xff", BYTES, "b\xff", until="document") == ("ab\udcff", "document")
 
 

@@ -24,8 +24,10 @@ def marks(text: str, name: str, **options: str) -> str:
         ("inside quotes", '"open\n\nnot "so"', "^^^^^      ^^^ "),
         ("inside quotes", "it's the dogs' 6’ board", "                       "),
         ("inside quotes", "“He said ‘yes’ twice” so", "^^^^^^^^^^^^^^^^^^^^    "),
+        ("inside quotes", '"a\r\n \r\nb"c', "^^      ^^"),
         ("inside brackets", "f(a[1], (b)) :) x", " ^^^^^^^^^^      "),
         ("inside brackets", "(a\n\nb) [c]", "^^     ^^ "),
+        ("inside brackets", "(a\r\n\r\nb) [c]", "^^       ^^ "),
         ("inside braces", "a {\n\n b {c}} d", "  ^^^^^^^^^   "),
         ("upper case", "Ab É1", "^  ^ "),
         ("vowel", "Able éy ы", "^  ^ ^  ^"),
@@ -34,6 +36,7 @@ def marks(text: str, name: str, **options: str) -> str:
         ("deeply indented", "a b\n  c d\n\te\n", "     ^^^^    "),
         ("in a speaker's name", "TOM:\nGo: now.\n\nAB. Ah.", "^^^            ^^     "),
         ("after a speaker's name", "TOM:\nGo on.\nOr.\n", "   ^^^^^^^^     "),
+        ("after a speaker's name", "TOM:\r\nGo on.\r\nOr.\r\n", "   ^^^^^^^^^       "),
         ("after a speaker's name", "TOM. Go on.\nOr.\n", "   ^^^^^^^^     "),
     ],
 )
@@ -60,5 +63,7 @@ def test_bytes_have_the_features_of_their_characters() -> None:
     sizes = [len(ch.encode()) for ch in text]
     for one, other in zip(text_features(text), text_features(symbols, "byte"), strict=True):
         np.testing.assert_array_equal(np.repeat(one.values, sizes), other.values)
+    unknown = {f.name: f.values.tolist() for f in text_features("A\ufffda", "byte")}
+    assert unknown["between words"] == [False, True, False]
     assert text_features("")[0].places == 0
     assert [f.places for f in text_features('"a" "b', "char")][:1] == [2]

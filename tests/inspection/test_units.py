@@ -16,7 +16,7 @@ from charrnn.inspection.detection import centered_ranks, detection
 from charrnn.inspection.features import Feature
 from charrnn.inspection.saturation import saturation
 from charrnn.inspection.trace import trace
-from charrnn.inspection.units import find_units, untrained
+from charrnn.inspection.units import UnitSearch, find_units, untrained
 from tests.reference.small import plain_model
 
 
@@ -121,6 +121,16 @@ def test_a_unit_that_tracks_quotes_is_found_first_and_others_are_not_praised(is_
     assert one.summary.startswith("0 of 1 unit detects one of ")
     assert " and 1 has none" in one.summary
     assert "inside braces" in found.untested and found.auc.shape[1:] == (2, 2, 6)
+
+
+def test_only_what_means_something_is_a_detector() -> None:
+    """Of unit 1, h tells the feature best, but by chance; of unit 2, c tells it less well."""
+    feature = Feature("f", np.zeros(9, np.bool_))
+    auc, p = np.array([[[[0.6, 0.95]], [[0.99, 0.97]]]]), np.array([[[[0.5, 0.01]], [[0.2, 0.2]]]])
+    found = UnitSearch((feature,), (), ("c", "h"), auc, p)
+    (detector,) = found.detectors
+    assert (detector.name, detector.kind, detector.is_strong) == ("1.2", "c", True)
+    assert [one.name for one in found.best("f", 2)] == ["1.2", "1.1"]
 
 
 def test_a_network_built_by_hand_tracks_quotes() -> None:

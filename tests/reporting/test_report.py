@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import charrnn
 from charrnn import Corpus, CorpusConfig, Run, RunFolder, Story, report
 from charrnn.cli.main import cli
 from charrnn.pages.page import visible
+from charrnn.reporting.held_out import HeldOut
 from charrnn.reporting.plots import kind_of
 from tests.reference.small import TEXT, adam, plain_model, trained
 from tests.reporting.browser import CHROMIUM, WITHOUT, Tab, browser
@@ -132,7 +134,7 @@ def test_a_run_in_memory_and_a_lone_network(folder: RunFolder, tmp_path: Path) -
 
 
 KINDS: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    ({"unit": "byte", "val_fraction": 0.4}, {"cell": "gru"}),
+    ({"unit": "byte", "val_fraction": 0.4, "min_count": 20}, {"cell": "gru"}),
     ({"val_fraction": 0.0, "min_count": 100}, {"cell": "rnn"}),
     (
         {"document_separator": "\n", "val_fraction": 0.3},
@@ -160,6 +162,28 @@ def test_a_short_text_has_a_report() -> None:
     run = Run.new(corpus, plain_model(layers=1, hidden=5), adam(steps=3))
     told = report(run, corpus)
     assert not told.reach and "How far back" not in told.page
+
+
+def test_damaged_numbers_have_a_report(story: Story) -> None:
+    trained = story.run.trained
+    trained = replace(trained, origin=replace(trained.origin, loss=1000.0))
+    samples = ({"step": 0, "epoch": 0.0, "text": "a"},) * 9
+    run = replace(story.run, trained=trained, samples=samples)
+    assert "1000.000" in replace(story, runs=(run,)).page
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_are_whole_however_they_end(end: str) -> None:
+    lines = ["the first line of the text", "the second of its lines", "and the last one of them"]
+    text = "".join(f"{line}{end}" for line in lines * 20)
+    score: Any = SimpleNamespace(nats=np.ones(len(text)))
+    read = HeldOut("validation", len(text), np.arange(len(text)), text, "char", score)
+    places, shown = read.shown.places, read.shown.text
+    found = [shown[places[one.start] : places[one.end]] for one in read.surprising_lines()]
+    assert found == (lines * 4)[:10]
+    begin, stop = read.excerpt(200, 50)
+    excerpt = shown[places[begin] : places[stop]]
+    assert excerpt.startswith(lines[2]) and excerpt.endswith(end)
 
 
 def test_several_runs_share_a_chart(story: Story, folder: RunFolder) -> None:

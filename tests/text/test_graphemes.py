@@ -21,7 +21,7 @@ CASES = [
 def test_characters_that_belong_together_are_one(text: str, expected: list[str]) -> None:
     found = graphemes(text)
     assert [found[n] for n in range(len(found))] == expected
-    assert found.bases == "".join(each[0] for each in expected)
+    assert found.bases == "".join(each[0].replace("\r", "\n") for each in expected)
     assert [text[first] for first in found.firsts] == [each[0] for each in expected]
     assert found.sums(np.ones(len(text))).tolist() == [len(each) for each in expected]
 
@@ -56,11 +56,14 @@ def test_bytes_that_are_no_utf8() -> None:
     assert found.text.encode("utf-8", "surrogateescape") == raw
     assert found.text[:5] == "a\udcffb\udcc3\u2603"
     assert found.sums(np.ones(len(raw))).sum() == len(raw)
+    unknown = graphemes("a\ufffd\xc3\xa9", "byte")
+    assert unknown.text == "a\udcfdé" and unknown.firsts.tolist() == [0, 1, 2]
 
 
 def test_places() -> None:
     assert place_in("ab\ncd\n", 4) == (2, 2)
     assert place_in("ab\ncd\n", 0) == (1, 1)
     assert place_in("\u00e9\u00e9x".encode().decode("latin-1"), 4, "byte") == (1, 3)
+    assert place_in("\xc3\xa9\ufffdx", 3, "byte") == (1, 3)
     found = graphemes("e\u0301a")
     assert [found.symbol_at(place) for place in range(3)] == [0, 0, 2]

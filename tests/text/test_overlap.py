@@ -123,6 +123,11 @@ def test_ids_from_the_cache_are_read_only(alphabet):
     assert copies.first(corpus.ids.astype(np.int32), 0, len(text)) == 29
 
 
+def test_lines_are_counted_if_the_corpus_has_one():
+    [passage] = overlap("x\ny\n" + "abcdefghij" * 4, Corpus.from_text("abcdefghij" * 4))
+    assert (passage.line, passage.column, passage.corpus_line) == (3, 1, 1)
+
+
 def test_texts_that_share_nothing():
     corpus = Corpus.from_text("something else\n")
     assert overlap("", corpus) == overlap("語" * 99, corpus) == overlap("short", corpus) == []

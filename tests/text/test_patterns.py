@@ -92,7 +92,7 @@ def test_many_slow_searches_are_limited_together() -> None:
             pattern.match("a" * 1500, 0, 1500)  # each takes much longer than it is allowed
 
 
-@pytest.mark.parametrize("pattern", ["a+b", "[a-z]+!", "(?m)^a*$!", r"\w+(?=!)"])
+@pytest.mark.parametrize("pattern", ["a+b", "[a-z]+!", "(?m)^a*$!", "[^!]+(?=!)"])
 def test_one_repeat(pattern: str) -> None:
     text = "a" * patterns._SHORT
     start = time.monotonic()
@@ -139,6 +139,13 @@ def test_it_means_what_it_means_in_python(pattern: str, text: str) -> None:
 def test_it_finds_what_python_finds(parts: list[str], text: str) -> None:
     pattern = "".join(parts)
     assert spans(pattern, text) == [match.span() for match in re.finditer(pattern, text)]
+
+
+@pytest.mark.parametrize("pattern", [r"\w", r"\W", r"\b", r"\B", r"\d", r"\s", r"[^\S\n]", r"\D"])
+def test_it_means_the_same_in_short_and_long_texts(pattern: str) -> None:
+    text = "e\u0301 \u0903\u200d\u00b2\U0001e5f8\x1f"
+    long = spans(pattern, text + "\n" * patterns._SHORT)
+    assert spans(pattern, text) == [span for span in long if span[1] <= len(text)]
 
 
 def spans(pattern: str, text: str) -> list[tuple[int, int]]:

@@ -176,6 +176,11 @@ class TestFolders:
             assert text_of(Corpus.read(str(tmp_path / name))) == TEXT
         assert len(Corpus.read(tmp_path).sources) == 4
 
+    @pytest.mark.parametrize("pattern", ["**", "*", "**/", "**/*", "**/*.txt"])
+    def test_a_glob_reads_each_file_once(self, tmp_path: Path, pattern: str) -> None:
+        a, b = write(tmp_path / "a.txt", "a\n"), write(tmp_path / "sub/b.txt", "b\n")
+        assert [file.path for file in find(f"{tmp_path}/{pattern}").files] == [str(a), str(b)]
+
     def test_many_files(self, tmp_path: Path) -> None:
         for i in range(3000):
             write(tmp_path / f"{i % 7}/{i}.txt", "word\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import random
 import unicodedata
@@ -91,6 +92,20 @@ def test_characters(path: Path) -> None:
     found = findings(path, text + unicodedata.normalize("NFD", text))
     assert found["accents"].settings == {"normalize": "NFC"}
     assert f"{text.count('é'):,} letters" in found["accents"].text
+
+
+def test_commands_read_what_is_in_the_file(path: Path) -> None:
+    found = findings(path, f"{SHORT}é\x0c".encode("cp1252"))["invisible"]
+    assert not found.command and found.text.endswith("Take them out")
+    many = "".join(map(chr, range(0xE000, 0xE020)))
+    command = findings(path, TEXT + many)["invisible"].command
+    assert all(f"\\x{{{ord(symbol):x}}}" in command for symbol in many)
+    packed = path.with_suffix(".gz")
+    found = findings(packed, gzip.compress(f"{SHORT}\x0c".encode()))["invisible"]
+    assert found.command == f"gzip -dc < '{packed}' | perl -CSD -pe 's/[\\x{{c}}]//g' > clean.txt"
+    wrong = SHORT.replace("a", "é").encode().decode("cp1252")
+    found = findings(packed, gzip.compress(wrong.encode()))["encoding"]
+    assert found.command == f"gzip -dc < '{packed}' | iconv -f utf-8 -t latin1 > mended.txt"
 
 
 def test_repeats_and_documents(path: Path) -> None:
