@@ -91,6 +91,7 @@ def resumed(request: Request, resume: str | None, is_started_again: bool = False
         _check_networks(request.settings, folder, is_started_again)
         run.change(**changes)
         if request.duration is not None and not is_started_again and not is_one:
+            run.change(max_time=None)  # as for one network, whatever ended it
             more_networks(request, run, folder)
             folder.save_last(run)
             plan = planned_rest(request, run, corpus, folder, is_more=True)
@@ -150,6 +151,16 @@ def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
     new = growth(run, corpus)
     if new:
         take_up(run, corpus)
+        seconds = 0.0 if request.duration is not None else folder.seconds_before
+        if (
+            run.ended_by(seconds) is not None
+            and (run.config.networks or 1) > 1
+            and not {*request.settings} & BOTH
+        ):
+            raise ConfigError(
+                f"the text has grown by {counted(new, 'character')}, but the networks of this run "
+                "have come to their end: give them more, by --steps or --epochs"
+            )
         folder.save_last(run)
         terminal.say(f"the text has grown by {counted(new, 'character')}; all of it is read now")
     run.check_text(corpus)

@@ -177,6 +177,7 @@ class RunFolder:
             )
         write_atomically(self.history, b"")
         self._write_settings(settings)
+        self._started = time.monotonic()
 
     def _record_length(self, config: TrainConfig) -> None:
         """Record changes of the run's length in config.toml, if it exists."""
@@ -185,8 +186,8 @@ class RunFolder:
         with suppress(OSError, ValueError, RecursionError):
             settings = parse_toml(read_regular(self.config, MOST_READ).decode("utf-8"))
         length = {name: getattr(config, name) for name in LENGTH}
-        if "networks" in settings:
-            length["networks"] = config.networks
+        for name in {*settings} & {"networks", "decay_after"}:  # they change with the length
+            length[name] = getattr(config, name)
         if {*settings} & {*LENGTH} and any(
             settings.get(name) != value for name, value in length.items()
         ):

@@ -28,6 +28,8 @@ def validation_loss(
     text, starts = corpus.validation[:VALIDATED], corpus.validation_starts
     if len(text) < 2:
         return None
+    if starts is not None:
+        starts = starts[starts <= len(text)]
     openings = []
     if follows_separator(starts):
         openings = [StartStates.zero(each, corpus.separator_end) for each in members_of(model)]

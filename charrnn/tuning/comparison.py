@@ -26,7 +26,7 @@ from charrnn.tuning.candidates import (
     size_in,
 )
 from charrnn.tuning.compared_run import ComparedRun
-from charrnn.tuning.dealing import deal, rounds
+from charrnn.tuning.dealing import deal, rounds, slots
 from charrnn.tuning.outcomes import Event
 from charrnn.tuning.planning import LEAST_SECONDS, plan
 
@@ -77,12 +77,20 @@ def compare(
 
 
 def _on_time(jobs: Sequence[ComparedRun], duration: float | None) -> Iterator[ComparedRun]:
-    """The runs, each with its share of the time that is left when it is its turn."""
-    deadline = time.monotonic() + (duration or 0.0)
-    for k, job in enumerate(jobs):
-        if duration is not None and not job.is_begun:
-            waiting = rounds(sum(not later.is_begun for later in jobs[k:]))
-            job.share = max(LEAST_SECONDS, (deadline - time.monotonic()) / waiting)
+    """The runs, each with its share of the time that is left when it is its turn: equal shares, but
+    for what others have taken too long.
+    """
+    if duration is None:
+        yield from jobs
+        return
+    spent = sum(job.folder.seconds_before for job in jobs) / slots()
+    deadline, begun = time.monotonic() + duration - spent, 0
+    new = sum(not job.is_begun for job in jobs)
+    for job in jobs:
+        if not job.is_begun:
+            left = rounds(new) - begun // slots()
+            job.share = max(LEAST_SECONDS, (deadline - time.monotonic()) / left)
+            begun += 1
         yield job
 
 

@@ -123,7 +123,7 @@ def planned_size(
     threads: int | None = None,
 ) -> tuple[int, float]:
     """The units of a layer that `plan` would choose for one network in this duration, and about how
-    often it would read the text; takes a second, or a fiftieth of a shorter one. Parameters and
+    often it would read the text; takes a second, or a twentieth of a shorter one. Parameters and
     errors as for `plan`.
     """
     seconds, elapsed = checked_duration(duration), since_now()
@@ -236,7 +236,7 @@ class Planner:
         networks has; how far attention reaches; and how often they read the text: all by the speed
         of one width.
         """
-        model, measured = replace(self.model, hidden=TYPICAL, attention=0), 0.01 * self.seconds
+        model, measured = replace(self.model, hidden=TYPICAL, attention=0), 0.02 * self.seconds
         without, training = self.fastest(model, min(0.5, measured))
         attending = self._attending(model, training, min(0.5, measured), without)
         overhead = AMX_OVERHEAD if training.precision == "amx" else OVERHEAD
@@ -342,11 +342,11 @@ class Planner:
         """
         endless = replace(training, **ENDLESS)
         run, done = Run.new(self.corpus, model.filled(dropout=0.0), endless), 0
-        # attention has something to look at, as it has in all but the first steps
-        ids = run.state.ids
-        ids[...] = np.resize(self.corpus.train[: ids.size], ids.shape)
         with closing(train(run, self.corpus, threads=self.threads)) as reports:
             next(reports)
+            # attention has something to look at, as it has in all but the first steps
+            ids = run.state.ids
+            ids[...] = np.resize(self.corpus.train[: ids.size], ids.shape)
             start = time.perf_counter()
             taken = 0.0
             while done < 3 or (taken < seconds and taken < slow * done):

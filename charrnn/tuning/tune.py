@@ -118,9 +118,6 @@ def tune(
         raise ConfigError(f"`repeats` must be 0 to 100, not {repeats}")
     if len(corpus.test) < 2:
         repeats = 0
-    elif total is not None and question.each is not None:
-        while repeats and rounds(2 * repeats) * question.each > REPEATING * total:
-            repeats -= 1
     return _Tuning(question, RunFolder(folder), total, trials, repeats, threads).events()
 
 
@@ -137,7 +134,7 @@ class _Tuning:
         threads: int | None,
     ) -> None:
         self.question, self.place, self.threads = question, place, threads
-        self.duration, self.most, self.repeats = duration, most, repeats
+        self.duration, self.most, self._most_repeats = duration, most, repeats
         self.path, self.corpus = place.path, question.corpus
         self.spent = Spent(self.path)
         self.search: Search
@@ -186,15 +183,31 @@ class _Tuning:
             return False
         if self.duration is None or self.search.asked == 0:
             return True
-        each = self.question.each or 0.0
+        each = self._each
         return self.spent.seconds + (LEAST_SHARE + rounds(2 * self.repeats)) * each < self.duration
+
+    @property
+    def repeats(self) -> int:
+        """How many repeats there is time for, as far as is known."""
+        count, each = self._most_repeats, self._each
+        if self.duration is not None:
+            while count and rounds(2 * count) * each > REPEATING * self.duration:
+                count -= 1
+        return count
+
+    @property
+    def _each(self) -> float:
+        """The seconds of a trial: those asked for, or those of the recipe's once it has ended."""
+        if self.question.each is not None:
+            return self.question.each
+        return next((trial.seconds for trial in self._ended() if trial.number == 1), 0.0)
 
     def _job(self, asked: Asked) -> TrialRun:
         most = {} if asked.number == 1 else limits(self.search.on_the_way())
         left = math.inf
         if self.duration is not None:
             left = self.duration - self.spent.seconds
-            left -= rounds(2 * self.repeats) * (self.question.each or 0.0)
+            left -= rounds(2 * self.repeats) * self._each
         return self._run(asked, trial_name(asked.number), 0, most, left)
 
     def _run(self, asked: Asked, name: str, offset: int, most: Early, left: float) -> TrialRun:

@@ -181,7 +181,7 @@ def test_what_was_interrupted_goes_on_for_the_time_that_it_is_given(
     monkeypatch.setattr(recipe, "MOST_PASSES", 1e6)
     monkeypatch.setattr(train_for, "STARTED", time.monotonic())
     measure = planning.Planner._step_seconds
-    monkeypatch.setattr(planning.Planner, "_step_seconds", lambda *given: measure(*given[:-1], 0.2))
+    monkeypatch.setattr(planning.Planner, "_step_seconds", lambda *given: measure(*given[:3], 0.2))
     flags = "--for", "2h", "--networks", 2, "--save-every", 10, "--out", "run"
     with killed_at(20):
         invoke("train", text, *TINY, *flags, status=130)
@@ -196,9 +196,10 @@ def test_what_was_interrupted_goes_on_for_the_time_that_it_is_given(
     invoke("train", "--resume", "run", "--epochs", 1000, "--for", "3s", "--quiet", status=2)
     for folder in ("run", "run/2"):
         run = load_run(folder)
-        run.change(epochs=float(run.epoch + 10**6))
+        run.change(epochs=float(run.epoch + 10**6), max_time="1s")
         RunFolder(folder).save_last(run)
     invoke("train", "--resume", "run", "--for", "3s", "--quiet")
+    assert load_run("run").config.max_time is None
     after = [load_run(folder).step for folder in ("run", "run/2")]
     assert all(b > a + 50 for a, b in zip(before, after, strict=True))
     assert load_run("run").sha256 == load_run("run/2").sha256
@@ -216,6 +217,19 @@ def test_all_of_them_take_up_a_text_that_has_grown(text: str) -> None:
     again = contents("run")
     invoke("train", "--resume", "run", "--threads", 1, "--quiet")
     assert contents("run") == again
+
+
+def test_networks_that_have_ended_need_more_steps_for_a_text_that_has_grown(text: str) -> None:
+    invoke("train", text, *TINY, "--steps", 5, "--networks", 2, "--out", "run")
+    with Path(text).open("a") as file:
+        file.write(TEXT * 2)
+    before = contents("run")
+    told = invoke("train", "--resume", "run", "--for", "3s", "--quiet", status=2).stderr
+    assert "have come to their end: give them more, by --steps or --epochs" in told
+    assert contents("run") == before
+    invoke("train", "--resume", "run", "--steps", 9, "--threads", 1, "--quiet")
+    first, second = load_run("run"), load_run("run/2")
+    assert first.sha256 == second.sha256 and first.step == second.step == 9
 
 
 def test_of_two_limits_both_stay(text: str) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,8 +21,12 @@ import charrnn
 from charrnn.cli.main import cli
 from charrnn.config.fields import Value
 from charrnn.errors import ConfigError, RunError
+from charrnn.training.run_folder import RunFolder
+from charrnn.tuning.question import Question
 from charrnn.tuning.search import JOURNAL, Asked, Search
 from charrnn.tuning.space import Choices, Range, Space
+from charrnn.tuning.trials import Trial
+from charrnn.tuning.tune import _Tuning
 from tests.reference.small import small_corpus
 
 CORPUS = small_corpus(test_fraction=0.1)
@@ -302,3 +307,12 @@ def test_a_time_is_that_of_all_trials(text: Path) -> None:
     folder = Path("checkpoints/tune-sea/trial-001")  # what the clock decided is recorded there
     command("train", "--config", str(folder / "config.toml"), "--out", "again", "--quiet")
     assert Path("again/last.safetensors").read_bytes() == (folder / "last.safetensors").read_bytes()
+
+
+def test_of_trials_of_steps_the_recipe_s_says_how_many_repeats_there_is_time_for() -> None:
+    asked = Question.checked(CORPUS, None, TRAINING, None, {}, None)
+    tuning = _Tuning(asked, RunFolder("unused"), 3600.0, None, 2, 1)
+    for seconds, repeats in ((100.0, 2), (400.0, 1), (600.0, 0)):
+        trial = Trial(1, {}, "complete", 100, 1.5, 8, 100, 1.0, 1e4, seconds)
+        tuning.search = SimpleNamespace(records=lambda trial=trial: [trial.as_json()])
+        assert tuning.repeats == repeats

@@ -139,13 +139,13 @@ def test_texts_have_the_documents_of_the_training() -> None:
             "".join(generate(own, prime, config)),
             *generate_many(own, 2, prime, config),
             "".join(generate([own], prime, config)),
-            "".join(generate([own, network_with(None)], prime, config)),
-            "".join(generate([network_with(None), own], prime, config)),
+            "".join(generate([own, network_with(separator)], prime, config)),
         ]
-        single, first, _, only, *_ = texts[separator]
-        assert single == first == only
-    differ = [a != b for a, b in zip(*texts.values(), strict=True)]
-    assert all(differ), "each network of an ensemble has its own separator"
+        single, first, _, *together = texts[separator]
+        assert {single, first} == {*together}
+    assert all(a != b for a, b in zip(*texts.values(), strict=True))
+    with pytest.raises(charrnn.ConfigError, match="`document_separator` differs"):
+        list(generate([network_with(None), network_with("[ \n]")], prime, config))
 
 
 def test_what_is_no_trained_network(tmp_path: Path) -> None:

@@ -15,18 +15,22 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from charrnn.checkpoint.start_states import StartStates
 from charrnn.checkpoint.trained import load
 from charrnn.config.training import TrainConfig
 from charrnn.errors import ConfigError, CorpusError, RunError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.optim.optimizers import OPTIMIZERS
 from charrnn.optim.schedules import SCHEDULES
+from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
 from charrnn.training import loop as training
+from charrnn.training import validation
 from charrnn.training.loop import train
 from charrnn.training.run import Run
 from charrnn.training.run_file import load_run
 from charrnn.training.run_folder import RunFolder
+from charrnn.training.validation import validation_loss
 from tests.reference import cells as reference
 from tests.reference.small import adam, plain_model, small_corpus, small_run, trained
 
@@ -543,3 +547,17 @@ def test_an_average_can_begin_and_end_within_a_run() -> None:
     assert run.average is not None and (run.average.flat != run.model.parameters.flat).any()
     run.change(average=0.0)
     assert run.average is None
+
+
+def test_of_a_long_validation_text_with_documents_the_beginning_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    corpus = small_corpus(document_separator="\n")
+    assert corpus.validation_starts is not None and corpus.validation_starts[-1] > 60
+    monkeypatch.setattr(validation, "VALIDATED", 60)
+    run = small_run(corpus)
+    loss = validation_loss(run.result, corpus, Workers(1))
+    starts = corpus.validation_starts[corpus.validation_starts <= 60]
+    opening = StartStates.zero(run.result, corpus.separator_end)
+    wanted = evaluate(run.result, corpus.validation[:60], starts=starts, openings=[opening])
+    assert loss == wanted.nats_per_char

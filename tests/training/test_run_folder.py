@@ -8,11 +8,13 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from charrnn.checkpoint.paths import find_checkpoint
 from charrnn.errors import CheckpointError, RunError
+from charrnn.training import run_folder
 from charrnn.training.run_file import save_run
 from charrnn.training.run_folder import (
     TEST_LOOKS,
@@ -145,6 +147,26 @@ def test_seconds_count_on(tmp_path: Path) -> None:
     trained(again.resume(), corpus, again)
     seconds = [json.loads(line)["seconds"] for line in folder.history.read_text().splitlines()]
     assert len(seconds) == 6 and seconds[2] >= 1000 and seconds == sorted(seconds)
+
+
+def test_seconds_begin_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not with the object, which a comparison makes for all of its runs."""
+    now = 0.0
+    monkeypatch.setattr(run_folder, "time", SimpleNamespace(monotonic=lambda: now))
+    folder, corpus = RunFolder(tmp_path), small_corpus()
+    now = 100.0
+    folder.create({})
+    trained(small_run(corpus, steps=5), corpus, folder)
+    assert folder.seconds_before == 0.0
+
+
+def test_what_changes_with_the_length_is_recorded(tmp_path: Path) -> None:
+    folder, run = RunFolder(tmp_path), small_run(small_corpus(), steps=100)
+    folder.create({"steps": 100, "decay_after": 2.0, "networks": 1})
+    run.change(steps=10, decay_after=0.2)
+    folder.save_last(run)
+    settings = tomllib.loads(folder.config.read_text())
+    assert settings == {"steps": 10, "decay_after": 0.2, "networks": 1}
 
 
 def test_resume_clears_away_what_a_kill_left(tmp_path: Path) -> None:

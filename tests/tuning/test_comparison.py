@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from charrnn.evaluation.evaluate import evaluate
 from charrnn.network.model import Model
 from charrnn.training.run_file import load_run
 from charrnn.training.run_folder import RunFolder
-from charrnn.tuning import comparison, question
+from charrnn.tuning import comparison, dealing, question
 from charrnn.tuning.candidates import (
     PLAN,
     Candidate,
@@ -363,3 +364,27 @@ def test_a_result_as_json() -> None:
 
 def outcomes_of(events: list[Event]) -> list[Outcome]:
     return [one for _, one in outcomes(events)]
+
+
+def test_runs_share_a_time_equally(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(comparison, "time", SimpleNamespace(monotonic=lambda: now))
+
+    def shares(seconds: Sequence[float], duration: float, places: int) -> list[float | None]:
+        """Of runs that have trained for so long, or not at all, when `places` run side by side."""
+        nonlocal now
+        now = 0.0
+        for module in (comparison, dealing):
+            monkeypatch.setattr(module, "slots", lambda: places)
+        jobs: list[Any] = [
+            SimpleNamespace(is_begun=s > 0, folder=SimpleNamespace(seconds_before=s), share=None)
+            for s in seconds
+        ]
+        for k, job in enumerate(comparison._on_time(jobs, duration)):
+            now = max(now, ((k + 1) // places) * (job.share or 0.0))  # when the next one begins
+            job.is_begun = True
+        return [job.share for job in jobs]
+
+    assert shares([0.0] * 9, 3600.0, 7) == [1800.0] * 9
+    assert shares([600.0, 0.0], 1200.0, 1) == [None, 600.0]  # as before it was interrupted
+    assert shares([1200.0, 0.0], 1200.0, 1) == [None, comparison.LEAST_SECONDS]
