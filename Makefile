@@ -20,7 +20,7 @@ help:
 	@echo "make demo    train on the plays that ship, two minutes, then print a sample"
 	@echo "make test    run the tests"
 	@echo "make test-avx2   those of the kernels and the network, compiled without AVX-512"
-	@echo "make test-doors  those by other programs: PyTorch, onnxruntime, openai, MPI, Optuna, Chromium"
+	@echo "make test-doors  the tests that need other programs: PyTorch, onnxruntime, openai, MPI, Optuna, Chromium"
 	@echo "make network make the network that ships again, to the same bytes"
 	@echo "make dist    build the wheel and the source distribution in dist, twice, and compare"
 	@echo "make check   format, lint, types, import contract, tests"

@@ -23,7 +23,7 @@ class SamplingConfig(Settings):
         0,
     )
     until: Literal["sentence", "line", "paragraph", "document"] | None = sampling(
-        None, "End at the first end of one, which is kept (see docs/sampling.md)."
+        None, "End at the first end of one, which is kept (see docs/writing.md)."
     )
     lines: int | None = sampling(None, "End after this many lines.", 1)
     after: int = sampling(
