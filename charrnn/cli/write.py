@@ -177,7 +177,7 @@ class Words:
 
 def _earlier(about: dict[str, Any]) -> dict[str, Any]:
     """The seed and the settings of the last session with a text; none if they are not valid."""
-    with contextlib.suppress(ConfigError, TypeError):
+    with contextlib.suppress(ConfigError, TypeError, AttributeError):
         names = settings_of(SamplingConfig).keys() - set(ELSEWHERE)
         used = {k: v for k, v in (about.get("settings") or {}).items() if k in names}
         used |= {"seed": about["seed"]} if "seed" in about else {}
@@ -197,9 +197,10 @@ def _say_where(file: Path, stored: ManuscriptFile, manuscript: Manuscript) -> No
     if stored.note:
         terminal.say(stored.note)
     if stored.path.exists():
+        shown = file.with_name(stored.path.name)
+        shown = shown if shown.resolve() == stored.path else stored.path
         terminal.say(
-            f"{file.with_name(stored.path.name)}: {len(manuscript.text):,} characters, "
-            f"{manuscript.share:.0%} by the network"
+            f"{shown}: {len(manuscript.text):,} characters, {manuscript.share:.0%} by the network"
         )
 
 

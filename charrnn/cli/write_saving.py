@@ -57,8 +57,8 @@ class Saver:
         self._save(*self._snapshot())
         if not self.is_dirty:
             return True
-        reason, name = self.file.note, self.file.path.name
-        self.file = ManuscriptFile(Path(tempfile.mkdtemp(prefix="charrnn-")) / name)
+        reason = self.file.note
+        self.file = self.file.elsewhere(Path(tempfile.mkdtemp(prefix="charrnn-")))
         self.file.save(*self._snapshot())
         self.file.note = f"{reason}; the text is in {self.file.path} instead"
         return False

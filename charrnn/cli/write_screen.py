@@ -214,6 +214,10 @@ class Screen:
         self._ahead.compute()
 
     def _retake(self) -> None:
+        if self._pending:  # what is asked for is not yet taken: it will be that of another take
+            self._session.another()
+            self._ahead.compute()
+            return
         piece = self._session.retake()
         self._show_text()
         if piece is not None:

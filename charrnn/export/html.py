@@ -8,6 +8,7 @@ writes what `charrnn sample` writes from the same start state, prime, seed and t
 from __future__ import annotations
 
 import base64
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,6 +64,8 @@ READ_AS = (
 """Characters that a page reads as the most similar ones that the network knows, if any. Those
 elsewhere are of rare scripts.
 """
+BYTES = {"int8": 1, "bf16": 2, "float32": 4}
+"""Of a number in a page, before base64."""
 LARGEST = 1 << 28
 """Bytes of a page: a browser's strings are not longer than twice this."""
 
@@ -81,7 +84,8 @@ def export_html(
 
     It opens from disk, and no request leaves it. It writes what `generate` writes with
     `SamplingConfig(precision=precision)` from the same prime, seed and take. Its size is about
-    1.4 bytes for each weight with int8, 2.8 with bf16; K networks are K times as large and as slow.
+    1.4 bytes for each weight of a matrix with int8, 2.8 with bf16, and 5.4 for any other; K
+    networks are K times as large and as slow.
 
     known_words: with them, the page can write these words only. They can be read in the file, and
         they are the author's: leave them out if the text may not be shown. name: the page's title,
@@ -99,8 +103,7 @@ def export_html(
             "Lexicon.of_text makes one"
         )
     place = check_file(path, force)
-    size = len(networks) * networks[0].model.count() * (4 if precision == "bf16" else 2)
-    if size > LARGEST:
+    if len(networks) * _size(networks[0].model, precision) > LARGEST:
         raise ExportError(f"{networks.summary}: too many for a web page; export to onnx or pytorch")
     title = name or place.stem
     about = facts(networks, title, precision=precision, has_known_words=known_words is not None)
@@ -176,6 +179,16 @@ def _tensors(model: Model, precision: str) -> dict[str, Json]:
         if len(vectors):
             tensors[f"vectors_l{layer}"] = _tensor(vectors)
     return tensors
+
+
+def _size(model: Model, precision: str) -> int:
+    """Characters of all tensors in a page, about."""
+    matrices = set(matrix_names(model.config))
+    sizes = (
+        math.prod(tensor.disk_shape) * BYTES[precision if tensor.name in matrices else "float32"]
+        for tensor in model.parameters.tensors
+    )
+    return sum(sizes) * 4 // 3  # as base64
 
 
 def _tensor(array: Floats, kind: str = "float32") -> Json:

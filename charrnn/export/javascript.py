@@ -1,11 +1,14 @@
-"""A regular expression of Python's in JavaScript's form, over the symbols of a vocabulary.
+"""A regular expression of Python's in a form that means the same in JavaScript and in Python's
+`re`, over the symbols of a vocabulary.
 
 Python's own parser reads it, and Python's own matcher says which symbols stand for a set such as
-`[^\\W\\d]`: in JavaScript, `\\s`, `\\w` and `^` mean something else.
+`[^a-z]`. Those of `\\w`, `\\d` and `\\s` are others in `re` and in JavaScript than in `regex`, by
+which charrnn searches; `^` is another place in JavaScript.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from importlib import import_module
 from itertools import pairwise
@@ -23,6 +26,10 @@ _REFUSED = {
     "ATOMIC_GROUP": "an atomic group",
     "POSSESSIVE_REPEAT": "a possessive repeat",
 }
+CLASSES = {
+    **{"CATEGORY_WORD": r"\w", "CATEGORY_DIGIT": r"\d", "CATEGORY_SPACE": r"\s"},
+    **{"CATEGORY_NOT_WORD": r"\W", "CATEGORY_NOT_DIGIT": r"\D", "CATEGORY_NOT_SPACE": r"\S"},
+}
 MULTILINE = _parser.SRE_FLAG_MULTILINE
 
 
@@ -38,9 +45,30 @@ def javascript_pattern(pattern: str, vocab: Vocab) -> str:
     return _Writer(vocab, where).sequence(tree, tree.state.flags)
 
 
+def python_pattern(pattern: str, vocab: Vocab) -> str:
+    """A pattern with which Python's `re` matches the same in texts of these symbols: this one, if
+    its classes have the same symbols in `re` as in `regex`; else one with these symbols in their
+    place. `ExportError` if it then has what JavaScript does not have.
+    """
+    import regex
+
+    symbols = _symbols(vocab)
+    names = {name.lower().replace("b", "w") for name in re.findall(r"\\(.)", pattern, re.DOTALL)}
+    classes = ["\\" + name for name in names & set("wds")]
+    if all(re.findall(each, symbols) == regex.findall(each, symbols) for each in classes):
+        return pattern
+    tree = _parser.parse(pattern)
+    writer = _Writer(vocab, f"`document_separator` {pattern!r:.80}")
+    return writer.sequence(tree, tree.state.flags)
+
+
+def _symbols(vocab: Vocab) -> str:
+    return "".join(map(chr, vocab.codes.tolist()))
+
+
 class _Writer:
     def __init__(self, vocab: Vocab, where: str) -> None:
-        self._symbols, self._where = "".join(map(chr, vocab.codes.tolist())), where
+        self._symbols, self._where = _symbols(vocab), where
 
     def sequence(self, items: Iterable[Any], flags: int) -> str:
         return "".join(self._part(op, value, flags) for op, value in items)
@@ -67,9 +95,9 @@ class _Writer:
             case "AT":
                 return self._place(str(value), flags)
             case "FAILURE":
-                return "[]"
+                return "(?!)"
         raise ExportError(
-            f"{self._where} has {_REFUSED.get(kind, kind)}, which JavaScript does not have"
+            f"{self._where} has {_REFUSED.get(kind, kind)}, which this export cannot hold"
         )
 
     def _place(self, name: str, flags: int) -> str:
@@ -77,24 +105,42 @@ class _Writer:
             word = self._character(*_WORD, flags)
             same, other = ("!", "=") if name == "AT_BOUNDARY" else ("=", "!")
             return f"(?:(?<={word})(?{same}{word})|(?<!{word})(?{other}{word}))"
-        end = r"(?![^\n])" if flags & MULTILINE else r"(?=\n?(?![^]))"
+        end = r"(?![^\n])" if flags & MULTILINE else r"(?=\n?(?![\s\S]))"
         return {
-            "AT_BEGINNING": r"(?<![^\n])" if flags & MULTILINE else "(?<![^])",
-            "AT_BEGINNING_STRING": "(?<![^])",
+            "AT_BEGINNING": r"(?<![^\n])" if flags & MULTILINE else r"(?<![\s\S])",
+            "AT_BEGINNING_STRING": r"(?<![\s\S])",
             "AT_END": end,
-            "AT_END_STRING": "(?![^])",
+            "AT_END_STRING": r"(?![\s\S])",
         }[name]
 
     def _character(self, op: Any, value: Any, flags: int) -> str:
         """The symbols that one element of the pattern matches, as a set."""
+        if op is _parser.IN:
+            value = [each for item in value for each in self._literals(item, flags)]
         state = _parser.State()
         state.flags, state.str = flags, ""
         element = _compiler.compile(_parser.SubPattern(state, [(op, value)]), flags)
         codes = sorted({ord(symbol) for symbol in element.findall(self._symbols)})
         breaks = [n for n, (a, b) in enumerate(pairwise(codes), 1) if b != a + 1]
         runs = [codes[a:b] for a, b in pairwise([0, *breaks, len(codes)]) if codes]
-        return "[" + "".join(_range(run[0], run[-1]) for run in runs) + "]"
+        return f"[{''.join(_range(run[0], run[-1]) for run in runs)}]" if runs else "(?!)"
+
+    def _literals(self, item: tuple[Any, Any], flags: int) -> list[tuple[Any, Any]]:
+        """A part of a set; in place of a class, the symbols that `regex` has in it."""
+        op, value = item
+        if op is not _parser.CATEGORY:
+            return [item]
+        import regex
+
+        ascii_only = regex.ASCII if flags & re.ASCII else 0
+        found = regex.findall(CLASSES[str(value)], self._symbols, ascii_only)
+        return [(_parser.LITERAL, ord(symbol)) for symbol in found]
 
 
 def _range(first: int, last: int) -> str:
-    return f"\\u{{{first:x}}}" + ("" if first == last else f"-\\u{{{last:x}}}")
+    return _escaped(first) + ("" if first == last else f"-{_escaped(last)}")
+
+
+def _escaped(code: int) -> str:
+    """A symbol as both languages write it; above U+FFFF, only itself."""
+    return f"\\u{code:04x}" if code < 0x10000 else chr(code)

@@ -20,6 +20,7 @@ from typing import Any
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained, metadata_of
 from charrnn.errors import ExportError
+from charrnn.export.facts import form_of
 from charrnn.export.networks import networks_of
 from charrnn.export.place import check_file, check_package, write_file
 
@@ -33,8 +34,8 @@ ids (T, N) and the state {states} (L, N, H) in; logits (T, N, V), which predict 
 each id, and the state after the last step, {nexts}, out.
 start_ids (S) and {starts} (S, L, 1, H) are constants: feed start_ids[s] with {starts} of s first.
 about is JSON in UTF-8, with the same keys as the metadata: vocabulary, a list of the symbols by id;
-unit; unknown, the id of a symbol never to be sampled; document_separator; networks, how many there
-are; and the origin."""
+unit; unknown, the id of a symbol never to be sampled; document_separator; newlines and normalize,
+which a text is given; networks, how many there are; and the origin."""
 ONE = "A character-level recurrent network by charrnn, {}."
 SEVERAL = "Character-level and recurrent, by charrnn: {}; softmax(logits) is the mean of theirs."
 
@@ -62,7 +63,11 @@ def export_onnx(
     networks = networks_of(trained)
     place = check_file(path, force)
     model, opening = networks[0].model, networks[0].opening
-    weights = sum(math.prod(tensor.disk_shape) for tensor in model.parameters.tensors)
+    blocks = 4 / 3 if model.config.cell == "coupled" else 1  # it is written as an LSTM
+    weights = sum(
+        math.prod(tensor.disk_shape) * (blocks if tensor.name.startswith("rnn.") else 1)
+        for tensor in model.parameters.tensors
+    )
     size = len(networks) * (4 * weights + 2 * opening.state.h.nbytes)
     if size > LARGEST:
         raise ExportError(
@@ -89,7 +94,8 @@ def about_networks(networks: Mixture) -> dict[str, Any]:
     `vocabulary`: the symbols by id, a list; `unit`: "char" or "byte", whose symbols are the
     characters U+0000 to U+00FF; `unknown`: the id of the symbol for rare characters, which is never
     to be sampled, or null; `document_separator`: a regular expression, after whose matches the
-    state is zero, or null; `start_ids`; `networks`: how many there are; `texts`, `sha256`, `step`,
+    state is zero, or null; `newlines` and `normalize`, which a text is given before it is read, as
+    in `CorpusConfig`; `start_ids`; `networks`: how many there are; `texts`, `sha256`, `step`,
     `epoch` and `loss` (nats per character), where they come from, as `Mixture.origin`; `model`: the
     settings of each network.
     """
@@ -99,6 +105,8 @@ def about_networks(networks: Mixture) -> dict[str, Any]:
         "unit": vocab.unit,
         "unknown": vocab.unknown,
         "document_separator": networks.corpus_config.document_separator,
+        "newlines": "keep" if vocab.unit == "byte" else networks.corpus_config.newlines,
+        "normalize": form_of(networks),
         "start_ids": networks[0].opening.ids.tolist(),
         "networks": len(networks),
         "texts": metadata_of(networks[0])["texts"],

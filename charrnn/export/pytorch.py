@@ -36,7 +36,8 @@ def export_pytorch(
     card: what the model card tells besides what the network knows.
     force: replace files of these names in a folder that is not empty.
 
-    `ExportError` if the files cannot be written, or for networks that are not of one run.
+    `ExportError` if the files cannot be written, for networks that are not of one run, and for a
+    document separator for which Python's `re` cannot search as charrnn does (`python_pattern`).
     """
     networks = networks_of(trained)
     place = check_folder(folder, force)

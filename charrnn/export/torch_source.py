@@ -19,6 +19,7 @@ from charrnn.checkpoint.names import torch_module
 from charrnn.config import ModelConfig
 from charrnn.evaluation.evaluate import PART, WARM_UP
 from charrnn.export.card import visible
+from charrnn.export.javascript import python_pattern
 from charrnn.export.torch_weights import has_c, layer_module
 from charrnn.network.cells import cell_named
 from charrnn.network.parameters import ATTENTION_DISTANCES, ATTENTION_UNITS
@@ -127,7 +128,7 @@ def _names(networks: Mixture) -> dict[str, object]:
         "from_torch": ", ".join(sorted(from_torch)),
         "functions": ", ".join(sorted(functions)),
         "unknown": vocab.unknown,
-        "separator": literal(corpus.document_separator or ""),
+        "separator": literal(python_pattern(corpus.document_separator or "", vocab)),
         "V": config.vocab_size,
         "E": config.embedding,
         "H": config.hidden,

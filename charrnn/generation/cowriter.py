@@ -12,7 +12,7 @@ from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
 from charrnn.generation.continuing import Continuer, Request, first_word, never
 from charrnn.generation.lexicon import Lexicon
-from charrnn.generation.manuscript import Manuscript
+from charrnn.generation.manuscript import Edit, Manuscript
 from charrnn.generation.writer import Progress
 from charrnn.runtime.threads import Workers
 
@@ -56,6 +56,7 @@ class Cowriter:
         self._continuer = Continuer(trained, workers, known_words)
         self._only_known = known_words is not None
         self._written: OrderedDict[Request, tuple[str, bool]] = OrderedDict()
+        self._taken = dict[Edit, tuple[int, int]]()  # where its continuation begins, and which take
         self._request = Request("", 1, self.config)
 
     def __repr__(self) -> str:
@@ -146,6 +147,8 @@ class Cowriter:
         rest = self._of(request)[0][self.cursor - len(request.before) :]
         taken = first_word(rest) if piece == "word" else rest
         self.manuscript.replace(self.cursor, self.cursor, taken, "network")
+        if taken and self.manuscript.last_edit is not None:
+            self._taken[self.manuscript.last_edit] = len(request.before), request.take
         self.cursor += len(taken)
         return taken
 
@@ -172,8 +175,16 @@ class Cowriter:
         return piece
 
     def undo(self) -> bool:
-        """Take the last change back; False if there is none."""
-        return self._at(self.manuscript.undo())
+        """Take the last change back; False if there is none. What was taken is the continuation
+        again.
+        """
+        edit = self.manuscript.last_edit
+        is_undone = self._at(self.manuscript.undo())
+        if edit in self._taken:
+            start, take = self._taken[edit]
+            before = self.manuscript.text[:start]
+            self._request = Request(before, take, self.config, self.only_known)
+        return is_undone
 
     def redo(self) -> bool:
         """Take the last `undo` back; False if there is none."""

@@ -12,7 +12,7 @@ from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
 from charrnn.kernels.constraint import Edges
 from charrnn.kernels.repetition import Penalty
-from charrnn.kernels.sampling import ENDED, STATE, WRITTEN, Controls, Memory, Temperatures
+from charrnn.kernels.sampling import ENDED, LEFT, STATE, WRITTEN, Controls, Memory, Temperatures
 
 HOT = 1e30
 """Largest temperature that is a float32, with room for the logits."""
@@ -22,6 +22,22 @@ def memory_of(config: SamplingConfig, streams: int, start: int = 0) -> Memory:
     """What the draws of streams that have written nothing remember; `start` as for `Writer`."""
     recent = config.dry_penalty_last_n if config.dry_multiplier > 0 else 0
     return Memory.new(streams, start, config.resolved().length or 0, recent)
+
+
+def is_complete(edges: Edges, state: int, end: int) -> bool:
+    """True if nothing that is allowed can follow in a state of an automaton; `end` is its own."""
+    first, stop = edges.first[state : state + 2]
+    return bool((edges.targets[first:stop] == end).all())
+
+
+def ends_when_full(memory: Memory, edges: Edges, end: int) -> NDArray[np.int64]:
+    """As `ends_of`; a text that has all its symbols has ended, too, if nothing could follow."""
+    ended, marks = ends_of(memory, end), memory.marks
+    if edges.first.size:
+        for n in np.flatnonzero((ended < 0) & (marks[:, LEFT] == 0)):
+            if is_complete(edges, marks[n, STATE], end):
+                ended[n] = marks[n, WRITTEN]
+    return ended
 
 
 def ends_of(memory: Memory, end: int) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.errors import ConfigError
-from charrnn.generation.drawing import ends_of
+from charrnn.generation.drawing import ends_when_full
 from charrnn.generation.writer import CHUNK, Ids, Mark, Progress, Uniforms, Writer, chunk_of
 from charrnn.kernels.repetition import note_all
 from charrnn.kernels.sampling import Controls, Memory
@@ -101,7 +101,7 @@ class Ensemble:
     @property
     def ended(self) -> NDArray[np.int64]:
         """As `Writer.ended`."""
-        return ends_of(self.memory, self._end)
+        return ends_when_full(self.memory, self.controls.edges, self._end)
 
     @property
     def mass(self) -> NDArray[np.float64]:

@@ -3,8 +3,8 @@
 The text's file is plain UTF-8; its byte order mark, its CRLF and its permissions stay. NAME beside
 NAME.charrnn.json: an object with `texts`, `seed`, `run` and `settings`. Each of `texts` has a
 `sha256` (of the text's file), `characters`, and `network`, the spans (start, stop) that the network
-wrote. There are two: the newest, and the one before, which is still in the text's file if the
-process is killed between the two writes.
+wrote. There are two: the newest, and the one that was saved before, which is still in the text's
+file if the process is killed between the two writes, or if the second of them fails.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class ManuscriptFile:
     _newline: str = "\n"
     _state: tuple[int, ...] = ()
     _digest: str = ""
+    _attempted: str = ""
     _texts: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
@@ -86,6 +87,7 @@ class ManuscriptFile:
         """
         if self._has_changed():
             before, self.path = self.path, _free(self.path)
+            self._state, self._digest = (), ""
             self.note = f"{before.name} was changed by another program; saving to {self.path.name}"
         data = self._encoded(text)
         digest = hashlib.sha256(data).hexdigest()
@@ -94,7 +96,8 @@ class ManuscriptFile:
             "characters": len(text),
             "network": spans_of(authors),
         }
-        self._texts = [this, *(t for t in self._texts if t["sha256"] != digest)][:2]
+        stored = [t for t in self._texts if t["sha256"] == self._digest != digest]
+        self._texts, self._attempted = [this, *stored], digest
         spans = json.dumps({"charrnn": 1, **about, "texts": self._texts}).encode()
         mode = self.path.stat().st_mode & 0o7777 if self.path.exists() else None
         try:
@@ -104,12 +107,22 @@ class ManuscriptFile:
         replace_file(self.path, data, mode)
         self._state, self._digest = self._now(), digest
 
+    def elsewhere(self, folder: Path) -> ManuscriptFile:
+        """A file of the same name and form in an empty folder."""
+        path = folder / self.path.name
+        return ManuscriptFile(path, _mark=self._mark, _newline=self._newline)
+
     def _has_changed(self) -> bool:
         """True if another program has changed the file since it was read or saved."""
-        if self._now() == self._state:
+        state = self._now()
+        if state == self._state:
             return False
         data = read_regular(self.path, MOST + 1) if self.path.exists() else b""
-        return hashlib.sha256(data).hexdigest() != self._digest
+        digest = hashlib.sha256(data).hexdigest()
+        if digest not in (self._digest, self._attempted):
+            return True
+        self._state, self._digest = state, digest  # an attempt may have failed in its last step
+        return False
 
     def _decoded(self, data: bytes) -> str:
         if len(data) > MOST:

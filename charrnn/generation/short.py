@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from string import whitespace
 
 from charrnn.checkpoint.mixture import Mixture
@@ -33,8 +34,10 @@ SEPARATOR = 64
 WINDOW, FEWEST = 2000, 2
 """`ShortTexts` gives up when fewer than FEWEST of the last WINDOW texts have passed."""
 
+LACKING = "lacking"
 REASONS = {
     "unended": "without an end",
+    LACKING: "without what they must contain",
     "short": "too short",
     "long": "too long",
     "repeated": "written before",
@@ -48,11 +51,11 @@ class ShortTexts:
 
     A short text is whole: it begins where the last line (or document) of the prime does, and ends
     without its newline or separator and the space around. It falls for the first of these reasons:
-    "long" (`short`), "unended" (no end within `config.length`; by default that is enough for
-    `max_length`, or `min_length` + 500), "empty", "short", "repeated" (`short.unique`), the name of
-    an `exclude`, what `accept` returns. The iteration raises `SamplingError` when fewer than 2 of
-    the last 2,000 texts have passed. What passes depends on the seed and settings alone, not on the
-    number of threads.
+    "lacking" (it ended without `config.must`), "long" (`short`), "unended" (no end within
+    `config.length`; by default that is enough for `max_length`, or `min_length` + 500), "empty",
+    "short", "repeated" (`short.unique`), the name of an `exclude`, what `accept` returns. The
+    iteration raises `SamplingError` when fewer than 2 of the last 2,000 texts have passed. What
+    passes depends on the seed and settings alone, not on the number of threads.
 
     accept: called with each text that passes all else; returns why it falls, or an empty string.
     progress: `progress(passed, count)`.
@@ -111,15 +114,16 @@ class ShortTexts:
         """How many characters of a separator may follow a text, at most, apart from white space."""
         separator = self._networks.corpus_config.document_separator or ""
         is_visible = bool(set(separator) - set("\\nrt+*" + whitespace))
-        return SEPARATOR if is_visible and self.config.until == "document" else 0
+        return SEPARATOR if is_visible and self._endings.document is not None else 0
 
     def exclude(self, name: str, text: Corpus | str) -> None:
         """Let no text pass that is a whole line or document of this one (or what `config.until`
         says), in small or capital letters. `name` is the reason for which it falls.
         """
         texts = self._excluded.setdefault(name, set())
-        most = self.short.max_length or self.config.length or 0
-        texts |= {folded(each) for each in self._endings.units(text) if len(each) <= most}
+        most = self.short.max_length or len(self._prime) + (self.config.length or 0)
+        keys = map(folded, self._endings.units(text))
+        texts |= {key for key in keys if len(key) <= 3 * most}  # one character folds to three
 
     def __iter__(self) -> Iterator[str]:
         seen, recent = set[str](), deque[bool](maxlen=WINDOW)
@@ -160,23 +164,33 @@ class ShortTexts:
         separator = self._separator  # a text that is not yet over may contain a part of it
         begun, take = endings.begun(symbols_of(endings.vocab, ids[:, None])[0]), config.take
 
-        def is_too_long(text: str) -> bool:
-            return most is not None and len((begun + text).strip()) > most + separator
+        def is_over(text: str) -> bool:
+            is_long = most is not None and len((begun + text).strip()) > most + separator
+            return is_long or self._went_on(begun + text)
 
         while True:
             # about as many as will do, at the rate so far
             passed = self.drawn - self.fallen.total()
             rate = max(passed, 1) / max(self.drawn, 1)
             streams = int(min(MOST, 1.1 * (self.count - passed) / rate + 8))
-            for text, written in write_takes(
-                reader, endings, ids, streams, take, is_over=is_too_long
-            ):
-                yield endings.bare(begun + written, text.ended), text.ended
+            for text, written in write_takes(reader, endings, ids, streams, take, is_over=is_over):
+                whole = begun + written
+                ended = LACKING if self._went_on(whole) else text.ended
+                yield endings.bare(whole, text.ended), ended
             take += streams
+
+    def _went_on(self, text: str) -> bool:
+        """True if a text goes on after an end where it lacked words that it must contain."""
+        config = self.config
+        if not config.must or config.match is not None or config.until is None or config.after:
+            return False
+        return any(islice(self._endings.units(text), 1, None))
 
     def _reason(self, text: str, ended: str, seen: set[str]) -> str:
         """Why a text falls, or an empty string."""
         key, size = folded(text), len(text)
+        if ended == LACKING:
+            return LACKING
         if self.short.max_length is not None and size > self.short.max_length:
             return "long"
         if not ended:

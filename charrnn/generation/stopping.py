@@ -134,9 +134,10 @@ class Endings:
     @property
     def needs_resets(self) -> bool:
         """False if what is used of a text ends before its first separator, so that no state need be
-        set to zero while it is written.
+        set to zero while it is written. With an automaton it may go on there.
         """
-        return not self.is_short or self.document is None or self.config.after > 0
+        is_first = self.is_short and self.document is not None and self.automaton is None
+        return not is_first or self.config.after > 0
 
     def text(self, before: str = "") -> "Text":
         """A text that follows these symbols."""
@@ -160,18 +161,23 @@ class Endings:
     def units(self, text: Corpus | str) -> Iterator[str]:
         """The sentences, lines, paragraphs or documents of a text, as `bare` leaves them."""
         whole = text if isinstance(text, str) else text.vocab.decode(text.ids)
-        begin = 0
-        if self.unit == "document" and self._pattern is not None:
-            symbols = self.vocab.in_symbols(whole)
-            for match in self._pattern.finditer(symbols):
-                yield self._characters(symbols[begin : match.start()]).strip()
-                begin = match.end()
-            yield self._characters(symbols[begin:]).strip()
+        for document in self._documents(whole):
+            begin = 0
+            for end in ends(document, self.unit or "line"):  # of documents, there is none
+                yield document[begin:end].strip()
+                begin = end
+            yield document[begin:].strip()
+
+    def _documents(self, text: str) -> Iterator[str]:
+        """A text's documents, or all of it if separators end nothing."""
+        if self.document is None or self._pattern is None:
+            yield text
             return
-        for end in ends(whole, self.unit or "line"):
-            yield whole[begin:end].strip()
-            begin = end
-        yield whole[begin:].strip()
+        symbols, begin = self.vocab.in_symbols(text), 0
+        for match in self._pattern.finditer(symbols):
+            yield self._characters(symbols[begin : match.start()])
+            begin = match.end()
+        yield self._characters(symbols[begin:])
 
     def _characters(self, symbols: str) -> str:
         return symbols if self.vocab.unit == "char" else characters_of(symbols)

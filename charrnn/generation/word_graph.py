@@ -152,7 +152,8 @@ class WordGraph:
         for value, begun in ((PLAIN, self._plain), (OPENING, self._opening)):
             nodes = [W + node for node, (ends_here, _) in enumerate(gaps) if ends_here == value]
             blocks.append(_block(nodes, begun | free))
-        edges = np.concatenate([np.array([(s, ord(c), t) for s, c, t in own]), *blocks])
+        coded = np.array([(s, ord(c), t) for s, c, t in own], np.int64).reshape(-1, 3)
+        edges = np.concatenate([coded, *blocks])
         accepting = np.ones(after_free + 1 + len(states), np.bool_)
         accepting[:W] = False
         accepting[ends] = True

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError, VocabError, overflow
-from charrnn.generation.drawing import controls_of, ends_of, memory_of
+from charrnn.generation.drawing import controls_of, ends_when_full, memory_of
 from charrnn.generation.outlook import Outlook
 from charrnn.generation.partition import Weights
 from charrnn.generation.quantization import precision_of, rounded
@@ -152,9 +152,9 @@ class Writer:
     @property
     def ended(self) -> NDArray[np.int64]:
         """How many symbols the text of each stream has if it was ended by the automaton, which left
-        none to draw; -1 before that: int64 (streams,).
+        none to draw, or none to follow the last of `length`; -1 before that: int64 (streams,).
         """
-        return ends_of(self.memory, self._end)
+        return ends_when_full(self.memory, self.controls.edges, self._end)
 
     @property
     def mass(self) -> NDArray[np.float64]:

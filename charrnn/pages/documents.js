@@ -23,7 +23,9 @@
     resetsBefore(symbol) {
       const place = this.text.length, { looksAhead } = this.separator;
       this.text += symbol;
-      let ends = false; // a separator, with the symbol or, if the pattern looks ahead, before it
+      // a separator, with the symbol or, if the pattern looks ahead, before it; one is imagined
+      // before the text
+      let ends = looksAhead && !place;
       for (const { index, 0: found } of this.separator.matches(this.text, this.from)) {
         const end = index + found.length;
         if (end > place) { // the match may continue

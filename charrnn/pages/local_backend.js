@@ -86,6 +86,7 @@
       this.port = port;
       this.calls = new Map();
       this.count = 0;
+      this.failure = null;
       port.onerror = ({ message }) => this.fail(`The network has stopped: ${message}`);
       port.onmessage = ({ data: { id, piece, result, error } }) => {
         const call = this.calls.get(id);
@@ -98,13 +99,15 @@
 
     // The network has failed for good, such as for want of memory.
     fail(message) {
-      for (const { reject } of this.calls.values()) reject(new Error(message));
+      this.failure = new Error(message);
+      for (const { reject } of this.calls.values()) reject(this.failure);
       this.calls.clear();
     }
 
     // The answer to a call. Once its signal is aborted, nothing of it is heard any more.
     ask(method, data, { signal, onText, onStop } = {}) {
       return new Promise((resolve, reject) => {
+        if (this.failure) return reject(this.failure);
         const id = ++this.count, stop = () => {
           if (!this.calls.delete(id)) return;
           this.port.postMessage({ id, stop: true });

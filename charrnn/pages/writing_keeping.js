@@ -4,9 +4,11 @@
 (() => {
   const PREFIX = "charrnn.text.", SETTINGS = "charrnn.settings", OWN = "charrnn.slot";
 
+  // One that holds something may be full, but its texts can be read and deleted.
   function storageOf(name) {
     try {
       const storage = window[name];
+      if (storage.length) return storage;
       storage.setItem("charrnn.test", "1");
       storage.removeItem("charrnn.test");
       return storage;
@@ -35,7 +37,9 @@
 
     #own(id) {
       this.#id = id;
-      if (this.#tab) this.#tab.setItem(OWN, id);
+      try {
+        if (this.#tab) this.#tab.setItem(OWN, id);
+      } catch { /* it is full: after a reload, the newest text is open */ }
     }
 
     #read(key) {

@@ -2,6 +2,7 @@
 // What the network writes on request: a continuation at the cursor, another one in its place, or
 // three to choose from.
 (() => {
+  const { withNewlines } = globalThis.charrnn;
   const SLOW = 400; // milliseconds between two pieces for who wants little motion
   const EXACT = 1000; // symbols
   // A short text is read from the start state of its take, as `charrnn sample` reads it; a longer one
@@ -78,11 +79,11 @@
       };
       const later = matchMedia("(prefers-reduced-motion: reduce)").matches
         ? (call) => setTimeout(call, SLOW) : requestAnimationFrame;
-      const onText = (piece) => {
+      const onText = withNewlines((piece) => {
         if (this.#running !== running) return;
         pending += piece;
         timer = timer || later(() => this.#running === running && put());
-      };
+      });
       this.#say("The network is writing \u2026", "");
       this.#changed();
       try {
@@ -167,11 +168,11 @@
     }
 
     async #fill(row, before, signal) {
-      const onText = (piece) => {
+      const onText = withNewlines((piece) => {
         if (signal.aborted) return;
         row.text += piece;
         row.out.textContent = row.text.replaceAll("\n", "\u21b5\n");
-      };
+      });
       await this.#backend.write(
         before, { ...row.settings, ...startsOf(before) }, { onText, signal });
     }

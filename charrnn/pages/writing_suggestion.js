@@ -2,7 +2,7 @@
 // The suggestion after the cursor: asked for after a pause, dropped as soon as something else is
 // typed, kept as long as the typing follows it.
 (() => {
-  const { firstWord } = globalThis.charrnn;
+  const { firstWord, withNewlines } = globalThis.charrnn;
   const PAUSE = 180; // milliseconds without a key
   const MOST = 120; // symbols of a suggestion
 
@@ -86,11 +86,11 @@
     async #compute(take, signal) {
       const settings = this.#settings(), length = Math.min(MOST, settings.length);
       const now = this.#now = { before: this.#editor.before, text: "", take, isWhole: false };
-      const onText = (piece) => {
+      const onText = withNewlines((piece) => {
         if (signal.aborted) return;
         now.text += piece;
         this.#show(this.text, false);
-      };
+      });
       try {
         await this.#backend.write(now.before, { ...settings, take, length }, { onText, signal });
         if (signal.aborted) return;

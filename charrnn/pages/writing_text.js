@@ -133,7 +133,18 @@ globalThis.charrnn = globalThis.charrnn || {};
     };
   }
 
+  // Passes the pieces of a text on to onText with \n for \r\n and \r, as they are in a text area.
+  function withNewlines(onText) {
+    let last = "";
+    return (piece) => {
+      const rest = last === "\r" ? piece.replace(/^\n/, "") : piece;
+      last = piece.at(-1) ?? last;
+      if (rest) onText(rest.replace(/\r\n?/g, "\n"));
+    };
+  }
+
   Object.assign(globalThis.charrnn, {
     nameOf, shortened, graphemes, words, firstWord, surpriseOf, summaryOf, changeBetween,
+    withNewlines,
   });
 })();

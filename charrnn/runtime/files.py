@@ -26,6 +26,8 @@ TEMPORARY = ".tmp"
 """The suffix of a file that is being written; one left by a killed process can be deleted."""
 ABANDONED = 60.0
 """Seconds after which nobody is writing such a file any more."""
+CANNOT_SYNC = errno.EACCES, errno.EPERM, errno.EINVAL, errno.EBADF, errno.ENOTSUP
+"""Errors of a folder that cannot be synced; the file in it is whole all the same."""
 
 
 def shipped(name: str) -> Path:
@@ -107,7 +109,7 @@ def cannot_write(path: Path, error: OSError) -> CheckpointError:
 
 def replace_file(path: Path, data: bytes, mode: int | None = None) -> None:
     """Replace a regular file, or none, with these bytes: write a temporary file beside it, flush,
-    sync and rename it, then sync the folder. `OSError` if that fails.
+    sync and rename it, then sync the folder if that is possible. `OSError` if that fails.
 
     mode: the new file's permissions; by default those that this process gives new files.
     """
@@ -133,15 +135,26 @@ def _replaced(path: Path, mode: int | None = None) -> Iterator[IO[bytes]]:
         os.replace(temporary, path)  # noqa: PTH105
         temporary = None
         if os.name == "posix":
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                sync(folder)
-            finally:
-                os.close(folder)
+            _sync_folder(path.parent)
     finally:
         if temporary is not None:
             with suppress(OSError):  # the error that led here says more
                 Path(temporary).unlink(missing_ok=True)
+
+
+def _sync_folder(path: Path) -> None:
+    """Sync a folder, unless it may not be read or its file system, such as some CIFS and FUSE,
+    cannot sync folders.
+    """
+    try:
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            sync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        if error.errno not in CANNOT_SYNC:
+            raise
 
 
 def remove_abandoned(path: Path) -> None:

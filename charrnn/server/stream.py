@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.config import SamplingConfig
 from charrnn.generation.automaton import Automaton
-from charrnn.generation.drawing import controls_of, ends_of, memory_of
+from charrnn.generation.drawing import controls_of, ends_of, is_complete, memory_of
 from charrnn.generation.outlook import Outlook
 from charrnn.generation.stopping import Endings, symbols_of
 from charrnn.generation.writer import generator
@@ -164,12 +164,10 @@ class Stream:
     @property
     def _is_complete(self) -> bool:
         """True if nothing that is allowed can follow what is written."""
-        automaton = self.order.automaton
-        if automaton is None:
-            return False
         state = int(self._memory.marks[0, STATE])
-        first, stop = automaton.first[state : state + 2]
-        return bool((automaton.targets[first:stop] == automaton.end).all())
+        return self.order.automaton is not None and is_complete(
+            self._controls.edges, state, self._end
+        )
 
     @property
     def drawn(self) -> list[Place]:

@@ -173,7 +173,9 @@ class DocumentTracker:
         """Read the next character; True if the state is set to zero before the network reads it."""
         place = len(self._text)
         self._text += character
-        ends = False  # a separator, with or, if the pattern looks ahead, before the character
+        # a separator, with or, if the pattern looks ahead, before the character; one is imagined
+        # before the text
+        ends = self._looks_ahead and not place
         for match in self._pattern.finditer(self._text, self._from):
             if match.end() > place:  # the match may continue
                 ends = ends or (not self._looks_ahead and match.end() > match.start())

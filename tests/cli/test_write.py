@@ -15,6 +15,7 @@ import pytest
 
 import charrnn
 from charrnn.checkpoint.trained import Trained, load, save
+from charrnn.cli.write import _earlier
 from charrnn.config import CorpusConfig, SamplingConfig
 from charrnn.generation.cowriter import Cowriter
 from charrnn.generation.manuscript import Manuscript
@@ -145,6 +146,29 @@ def test_words_asked_for_before_they_are_known(place: Path) -> None:
     assert (place / "a.txt").read_text(encoding="utf-8").startswith("ab ")
 
 
+def test_another_take_before_the_first_is_known(place: Path) -> None:
+    """What stands before it is not taken back."""
+    session = session_at(place, "ab ")
+    word = session.take("word")
+    session.another(2)
+    session.compute()
+    session.take("line")
+    with terminal(WRITE, place) as screen:
+        screen.start()
+        screen.type("ab " + TAB)
+        screen.until(lambda: screen.cursor == (0, len("ab " + word)))
+        screen.type(LINE + RETAKE + RETAKE)
+        path, text = place / "a.txt", session.manuscript.text
+        screen.until(lambda: path.exists() and path.read_text(encoding="utf-8") == text)
+        screen.type(QUIT)
+        assert screen.end() == 0
+
+
+@pytest.mark.parametrize("settings", ["x", [1], {"temperature": "x"}, {"top_k": [2]}, None])
+def test_settings_of_another_session_that_are_none(settings: Any) -> None:
+    assert _earlier({"settings": settings, "seed": 3}) == ({} if settings else {"seed": 3})
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_text_survives(place: Path, number: signal.Signals) -> None:
     with terminal(WRITE, place) as screen:
@@ -180,8 +204,10 @@ def test_a_text_that_cannot_be_saved(place: Path) -> None:
         screen.type(QUIT)
         assert screen.end() == 1
         assert "instead" in " ".join(screen.lines)
+        shown = "".join(screen.lines)
     (rescued,) = (place / "temporary").glob("charrnn-*/a.txt")
     assert rescued.read_text(encoding="utf-8") == "ab cd"
+    assert f"{rescued}: 5" in shown and "gone/a.txt:" not in shown
 
 
 def test_without_colors_and_narrow(place: Path) -> None:

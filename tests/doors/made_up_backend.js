@@ -32,6 +32,10 @@
       async write(text, settings, { onText, signal }) {
         calls.push({ name: "write", text, settings });
         if (data.fails) throw new Error("The server does not answer.");
+        if (data.pieces) {
+          data.pieces.forEach(onText);
+          return { text: data.pieces.join(""), ended: "until" };
+        }
         if (data.silent) return { text: "", ended: "until" };
         let written = "";
         for (let n = settings.take - 1; ; n++) {

@@ -460,6 +460,21 @@ def test_calls_beside_one_another(tab: Tab, tmp_path: Path) -> None:
     assert tab.complaints == []
 
 
+def test_a_worker_that_has_failed_is_not_waited_for(tab: Tab, tmp_path: Path) -> None:
+    opened(tab, drawn_network(), tmp_path / "page.html")
+    many = json.dumps(settings_of(length=10**9))
+    messages = tab.run(
+        f"""{{
+          const failed = [backend.write("a", {many}).catch((error) => error.message)];
+          backend.port.onerror({{ message: "out of memory" }});
+          failed.push(backend.score("a").catch((error) => error.message));
+          Promise.all(failed)
+        }}""",
+        awaited=True,
+    )
+    assert messages == ["The network has stopped: out of memory"] * 2
+
+
 def test_without_a_worker(tab: Tab, tmp_path: Path) -> None:
     """As on a phone that gives none to a page from disk: the page's own tasks are not held up."""
     trained, chosen = drawn_network(hidden=64), settings_of(length=3000)

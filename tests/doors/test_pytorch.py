@@ -180,10 +180,18 @@ def test_documents_begin_with_a_zero_state(cell: str, pattern: str, tmp_path: Pa
     assert module.reset_places(ids.tolist()) == resets(ids, trained.vocab, pattern).tolist()
 
 
-def test_a_separator_can_hold_any_character(tmp_path: Path) -> None:
-    pattern = "'\"\n\\\\|\"'|\x1b"
-    trained = drawn_network("'\"\nab\\\x1b", CorpusConfig(document_separator=pattern))
-    check(trained, tmp_path, drawn_text(500, "'\"\nab\\\x1b"))
+@pytest.mark.parametrize(
+    ("symbols", "pattern"),
+    [
+        ("'\"\nab\\\x1b", "'\"\n\\\\|\"'|\x1b"),
+        ("\n a\u00b2\u0301", r"[^\w\n]"),
+        ("\n a\u00b2\u0301", r"\n(?=\w)"),
+    ],
+)
+def test_a_separator_can_hold_any_character(symbols: str, pattern: str, tmp_path: Path) -> None:
+    """Also one that Python's `re` takes for another kind than charrnn."""
+    trained = drawn_network(symbols, CorpusConfig(document_separator=pattern))
+    check(trained, tmp_path, drawn_text(500, symbols))
 
 
 def test_bytes(tmp_path: Path) -> None:
@@ -209,8 +217,8 @@ def test_the_unknown_symbol_is_read_and_never_written(unit: str, tmp_path: Path)
 
 def test_a_sample_begins_where_a_text_may_begin(tmp_path: Path) -> None:
     """At temperature 0 it is that of charrnn, from the same start; with documents, through them."""
-    for name, corpus in (("book", CorpusConfig()), ("names", CorpusConfig(document_separator="c"))):
-        trained = drawn_network(corpus=corpus, starts=1)
+    for name, separator in (("book", None), ("names", "c"), ("ahead", r"\.|[ab](?=[c-h])")):
+        trained = drawn_network(corpus=CorpusConfig(document_separator=separator), starts=1)
         module = exported(trained, tmp_path / name)
         config = charrnn.SamplingConfig(length=60, temperature=0, precision="float32")
         for prime in ("", "abc", "."):
@@ -312,6 +320,8 @@ def test_how_a_text_is_decoded_travels_along(tmp_path: Path) -> None:
     wanted = loss_here(trained, "aé\r\nb").nats_per_char
     assert result.returncode == 0, result.stderr
     assert abs(float(result.stdout.split()[0]) - wanted) < 1e-5
+    written = run(tmp_path / "net", "--prime", "be\u0301", "--length", "9")
+    assert written.stdout.startswith("b\u00e9"), written.stderr
 
 
 @pytest.mark.parametrize("count", [1, 2])

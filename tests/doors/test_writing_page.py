@@ -172,6 +172,27 @@ def test_the_network_continues_stops_and_tries_another_take(page: MadeUp) -> Non
     assert page.text == ""
 
 
+def test_lines_end_as_in_a_text_area_however_the_network_ends_them(page: MadeUp) -> None:
+    page.begin(pieces=["one\r", "\ntwo\r", "", "three\r\n"])
+    page.type("A: ")
+    page.wait("document.querySelector('.ghost') !== null")
+    page.press("Enter", CONTROL)
+    page.wait("byId('status').textContent.startsWith('Wrote 14 characters')")
+    page.press("Enter", ALT)
+    page.wait("byId('status').textContent.includes('take 2')")
+    assert page.text == "A: one\ntwo\nthree\n"
+    page.press("z", CONTROL)
+    page.press("z", CONTROL)
+    assert page.text == "A: "
+    page.click("choose")
+    page.wait("byId('status').textContent.startsWith('Three ways')")
+    page.press("1")
+    page.wait("byId('choices').hidden")
+    assert page.text == "A: one\ntwo\nthree\n"
+    page.press("z", CONTROL)
+    assert page.text == "A: "
+
+
 def test_a_file_that_is_not_utf_8_is_not_opened(page: MadeUp) -> None:
     page.begin()
     for content, told in (
@@ -382,6 +403,29 @@ def test_without_a_storage_a_text_is_not_thrown_away(page: MadeUp) -> None:
     finally:
         page.tab.call("Page.removeScriptToEvaluateOnNewDocument", identifier=script["identifier"])
     page.run("window.onbeforeunload = null")
+
+
+def test_texts_of_a_full_storage_can_be_read_and_deleted(page: MadeUp) -> None:
+    page.begin()
+    for text in ("First", "Second"):
+        page.click("new")
+        page.type(text)
+        page.wait("byId('kept').textContent.endsWith('Kept in this browser.')")
+    full = "Storage.prototype.setItem = () => { throw new DOMException('', 'QuotaExceededError') }"
+    script = page.tab.call("Page.addScriptToEvaluateOnNewDocument", source=full)
+    try:
+        page.reload()
+        assert page.text == "Second" and page.show("drafts").startswith("First (")
+        page.run(
+            "window.confirm = () => true; byId('drafts').querySelectorAll('button')[1].click()"
+        )
+        assert page.show("drafts") == ""
+        page.type("!")
+        page.wait("byId('kept').textContent.includes('does not keep it')")
+        page.run("HTMLAnchorElement.prototype.click = () => {}")
+        page.click("download")
+    finally:
+        page.tab.call("Page.removeScriptToEvaluateOnNewDocument", identifier=script["identifier"])
 
 
 def test_errors_are_told_and_writing_goes_on(page: MadeUp) -> None:

@@ -13,14 +13,26 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from charrnn import ConfigError, CorpusConfig, ExportError, Lexicon, Vocab, export_html, save
+from charrnn import (
+    ConfigError,
+    CorpusConfig,
+    ExportError,
+    Lexicon,
+    Model,
+    Trained,
+    Vocab,
+    export_html,
+    save,
+)
 from charrnn.cli.main import cli
 from charrnn.export.html import ENGINE, page_data
-from charrnn.export.javascript import javascript_pattern
+from charrnn.export.javascript import javascript_pattern, python_pattern
 from charrnn.generation.quantization import rounded
 from charrnn.network.arithmetic import from_bf16
 from charrnn.network.parameters import matrix_names
+from charrnn.text.patterns import Pattern
 from tests.reference.drawn import drawn_mixture, drawn_network
+from tests.reference.small import plain_model
 
 LETTERS = Vocab(tuple("\n !-.:?_abAB\u00e9\u4e2d\U0001f600"))
 
@@ -125,7 +137,7 @@ def test_start_states_separator_and_vocabulary() -> None:
     documents = drawn_network(corpus=CorpusConfig(document_separator="\n(?=[a-c])"))
     data = page_data(documents, "int8")
     assert data["separator"] == {
-        "source": r"[\u{a}](?=[\u{61}-\u{63}])",
+        "source": r"[\u000a](?=[\u0061-\u0063])",
         "looksAhead": True,
     }
     assert data["starts"] == {"ids": [0], "h": None, "c": None}
@@ -146,20 +158,33 @@ def test_the_form_in_which_texts_are_read(unit: Any) -> None:
 
 
 PATTERNS = {
-    r"\n\n+": r"[\u{a}](?:[\u{a}]){1,}",
-    r"^\W": r"(?<![^])[\u{a}\u{20}-\u{21}\u{2d}-\u{2e}\u{3a}\u{3f}\u{1f600}]",
-    r"(?mi)^a$": r"(?<![^\n])[\u{41}\u{61}](?![^\n])",
-    r"a$|b\Z": r"(?:[\u{61}](?=\n?(?![^]))|[\u{62}](?![^]))",
+    r"\n\n+": r"[\u000a](?:[\u000a]){1,}",
+    r"^\W": r"(?<![\s\S])[\u000a\u0020-\u0021\u002d-\u002e\u003a\u003f😀]",
+    r"(?mi)^a$": r"(?<![^\n])[\u0041\u0061](?![^\n])",
+    r"a$|b\Z": r"(?:[\u0061](?=\n?(?![\s\S]))|[\u0062](?![\s\S]))",
     r"(?P<x>[^a-zA-Z\s])*?z{2}": (
-        r"(?:(?:[\u{21}\u{2d}-\u{2e}\u{3a}\u{3f}\u{5f}\u{e9}\u{4e2d}\u{1f600}])){0,}?(?:[]){2,2}"
+        r"(?:(?:[\u0021\u002d-\u002e\u003a\u003f\u005f\u00e9\u4e2d😀])){0,}?(?:(?!)){2,2}"
     ),
-    r"(?<!a)(?i:B)(?!\d)": r"(?<![\u{61}])(?:[\u{42}\u{62}])(?![])",
+    r"(?<!a)(?i:B)(?!\d)": r"(?<![\u0061])(?:[\u0042\u0062])(?!(?!))",
 }
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_separators_in_javascript(pattern: str) -> None:
     assert javascript_pattern(pattern, LETTERS) == PATTERNS[pattern]
+
+
+@pytest.mark.parametrize("pattern", [r"\w", r"\W+a", r"\b.", r"\B[^\s\d]", r"(?a)\w\s", r"(?i)A\D"])
+def test_classes_are_those_by_which_charrnn_searches(pattern: str) -> None:
+    """Those of `regex`, which has other symbols in them than `re`."""
+    vocab = Vocab(tuple("\n\x1f -a1\u00b2\u00bd\u0301\u0663\u0903"))
+    text = "".join(a + b for a in vocab.symbols for b in vocab.symbols)
+    wanted = [match.span() for match in Pattern(pattern).finditer(text)]
+    for made in (javascript_pattern(pattern, vocab), python_pattern(pattern, vocab)):
+        assert [match.span() for match in re.finditer(made, text)] == wanted != []
+    assert python_pattern(pattern, LETTERS) == pattern
+    with pytest.raises(ExportError, match="a reference to a group, which this export cannot hold"):
+        python_pattern(r"(\w)\1", vocab)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +215,18 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="exists already"):
         export_html(trained, path)
     assert path.read_text() == "mine"
+
+
+def test_a_page_that_browsers_cannot_open_is_refused(tmp_path: Path) -> None:
+    """An embedding has 4 bytes a weight; of these networks' memory no byte is touched."""
+    V, corpus = 8000, CorpusConfig()
+    vocab = Vocab(tuple(map(chr, range(0x10000, 0x10000 + V))))
+    large = Model(plain_model(vocab_size=V, hidden=3, embedding=8000))
+    half = Model(plain_model(vocab_size=V, hidden=3, embedding=4000))
+    for trained in (Trained(large, vocab, corpus), [Trained(half, vocab, corpus)] * 2):
+        with pytest.raises(ExportError, match="too many for a web page"):
+            export_html(trained, tmp_path / "a.html")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ def test_a_network_that_one_file_cannot_hold_is_refused(tmp_path: Path) -> None:
     large = untrained(hidden=12000, layers=1)  # of whose memory no byte is touched
     with pytest.raises(ExportError, match=r"GiB of numbers.* export to pytorch"):
         charrnn.export_onnx(large, tmp_path / "network.onnx")
+    coupled = untrained(cell="coupled", hidden=12000, layers=1)  # written as an LSTM
+    with pytest.raises(ExportError, match="GiB of numbers"):
+        charrnn.export_onnx(coupled, tmp_path / "network.onnx")
     half = untrained(hidden=6000, layers=2)
     with pytest.raises(ExportError, match=r"^2 networks, each .* GiB of numbers"):
         charrnn.export_onnx([half, half], tmp_path / "network.onnx")
@@ -50,6 +53,13 @@ def test_the_description_has_all_that_a_program_needs() -> None:
     assert about["start_ids"] == [0] and about["loss"] is None and about["model"]["cell"] == "gru"
     assert not about["document_separator"] and not about["texts"]
     assert about["networks"] == 1
+
+
+@pytest.mark.parametrize(("unit", "said"), [("char", ("lf", "NFC")), ("byte", ("keep", "none"))])
+def test_it_says_what_a_text_is_given_before_it_is_read(unit: Any, said: tuple[str, str]) -> None:
+    corpus = CorpusConfig(unit=unit, newlines="lf", normalize="NFC")
+    about = about_networks(drawn_mixture(1, vocab=Vocab(tuple("\nab"), unit), corpus=corpus))
+    assert (about["newlines"], about["normalize"]) == said
 
 
 def test_it_says_how_many_networks_there_are() -> None:

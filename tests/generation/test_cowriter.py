@@ -13,7 +13,7 @@ from charrnn.config import CorpusConfig, SamplingConfig
 from charrnn.errors import ConfigError
 from charrnn.generation import continuing
 from charrnn.generation.continuing import Continuer, Request, first_word
-from charrnn.generation.cowriter import Cowriter
+from charrnn.generation.cowriter import Cowriter, Piece
 from charrnn.generation.generate import generate
 from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.manuscript import Manuscript
@@ -191,8 +191,32 @@ def test_another_take_of_what_was_taken() -> None:
     assert session.manuscript.text == "ab " + second + "c"
 
 
-def test_undo_shows_the_same_continuation() -> None:
+@pytest.mark.parametrize("pieces", [["line"], ["word", "line"]])
+def test_another_take_of_a_whole_continuation_again_and_again(pieces: list[Piece]) -> None:
+    session = Cowriter(network(), Manuscript("ab "), CONFIG)
+    for piece in pieces:
+        session.compute()
+        session.take(piece)
+    session.compute()
+    texts = [session.manuscript.text]
+    for take in (2, 3, 4):
+        assert session.retake() is not None
+        assert session.request.take == take
+        session.compute()
+        session.take("line")
+        session.compute()
+        texts.append(session.manuscript.text)
+    assert len({*texts}) == 4
+    session.undo()
+    session.another(-3)
+    session.take("line")
+    assert session.manuscript.text == texts[0]
+
+
+@pytest.mark.parametrize("take", [1, 2])
+def test_undo_shows_the_same_continuation(take: int) -> None:
     session = Cowriter(network(), Manuscript("ab"), CONFIG)
+    session.another(take - 1)
     session.compute()
     ghost = session.ghost
     session.take("line")

@@ -129,6 +129,12 @@ def test_the_last_word_of_the_prime_may_go_on() -> None:
         assert automaton.accepts(vocab.encode(text).tolist()) == is_allowed, (prime, text)
 
 
+def test_words_of_one_character() -> None:
+    vocab = Vocab(("中", "文"))
+    automaton = Lexicon.of_text("中文").automaton(vocab)
+    assert automaton.accepts(vocab.encode("文中"))
+
+
 def test_the_graph_is_the_smallest() -> None:
     rng = random.Random(0)
     words = sorted({"".join(rng.choices("abc", k=rng.randint(1, 7))) for _ in range(500)})

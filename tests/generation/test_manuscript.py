@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from charrnn.errors import ConfigError, CorpusError
+from charrnn.generation import manuscript_file
 from charrnn.generation.manuscript import Manuscript
 from charrnn.generation.manuscript_file import ManuscriptFile
-from charrnn.runtime.files import written_atomically
+from charrnn.runtime.files import replace_file, written_atomically
 
 
 def typed(text: str, manuscript: Manuscript | None = None) -> Manuscript:
@@ -161,6 +163,67 @@ def test_what_another_program_wrote_stays(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == "by another"
     assert (tmp_path / "a-2.txt").read_text(encoding="utf-8") == "one two"
     assert "a-2.txt" in file.note
+
+
+class Disk:
+    """Fails to save some texts, before they are in their file or after."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.before, self.after = set[bytes](), set[bytes]()
+        monkeypatch.setattr(manuscript_file, "replace_file", self.replace)
+
+    def replace(self, path: Path, data: bytes, mode: int | None) -> None:
+        if data in self.before:
+            raise OSError("full")
+        replace_file(path, data, mode)
+        if data in self.after:
+            raise OSError("broken")
+
+
+def save_all(file: ManuscriptFile, *texts: str) -> None:
+    for text in texts:
+        with suppress(OSError):
+            file.save(text, "n" * len(text), {})
+
+
+def test_a_save_that_failed_in_its_last_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, file = Disk(monkeypatch), saved(tmp_path / "a.txt", Manuscript("one"))
+    disk.after, disk.before = {b"two", b"three"}, {b"four"}
+    save_all(file, "two", "three", "four", "five")
+    assert {*tmp_path.iterdir()} == {file.path, file.beside}
+    assert ManuscriptFile.opened(tmp_path / "a.txt")[1].text == "five"
+
+
+def test_another_file_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, file = Disk(monkeypatch), saved(tmp_path / "a.txt", Manuscript("one"))
+    disk.before = {b"two", b"three"}
+    file.path.write_text("by another", encoding="utf-8")
+    save_all(file, "two", "three", "four")
+    assert file.path.name == "a-2.txt" and file.path.read_bytes() == b"four"
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "by another"
+
+
+def test_who_wrote_what_is_stored_also_when_several_saves_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, file = Disk(monkeypatch), saved(tmp_path / "a.txt", Manuscript("one", [(1, 3)]))
+    disk.before = {b"two", b"three"}
+    save_all(file, "two", "three")
+    again, manuscript = ManuscriptFile.opened(file.path)
+    assert (manuscript.text, manuscript.network, again.note) == ("one", [(1, 3)], "")
+
+
+def test_a_file_elsewhere_has_the_same_form(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"\xef\xbb\xbfone\r\n")
+    (tmp_path / "other").mkdir()
+    file = ManuscriptFile.opened(path)[0].elsewhere(tmp_path / "other")
+    file.save("two\n", "yyyy", {})
+    assert (tmp_path / "other" / "a.txt").read_bytes() == b"\xef\xbb\xbftwo\r\n"
 
 
 def test_files_that_cannot_be_written_in(tmp_path: Path) -> None:

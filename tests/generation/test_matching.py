@@ -140,6 +140,18 @@ def test_of_two_networks() -> None:
     assert re.fullmatch("b.*d", "".join(generate(pair, "", config("b.*d", particles=4))))
 
 
+@pytest.mark.parametrize("particles", [1, 4])
+@pytest.mark.parametrize(("length", "ended"), [(2, ""), (3, "match"), (4, "match")])
+def test_what_ends_a_text_to_which_nothing_can_be_added(
+    length: int, ended: str, particles: int
+) -> None:
+    match = "[ab]{3}" if ended else "[ab]{2,3}"
+    settings = config(match, length=length, particles=particles)
+    for trained in (network(LETTERS), [network(LETTERS)] * 2):
+        (written,) = generate_texts(trained, 1, "", settings)
+        assert (written.ended, len(written.text)) == (ended, min(length, 3))
+
+
 def test_short_texts_match() -> None:
     settings = SamplingConfig(match="E[a-d]+", temperature=1.0)
     texts = ShortTexts(network(LETTERS), 50, "", settings, ShortConfig(2, 6, unique=True))

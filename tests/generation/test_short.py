@@ -129,6 +129,34 @@ def test_texts_that_stand_in_the_training_text_fall() -> None:
         assert {"a", "b", "aa"} <= found and texts.fallen["new"]
 
 
+def test_all_texts_of_the_training_text_fall_that_could_be_written() -> None:
+    """A text is longer than `length` by what begins in the prime; space in a text counts once."""
+    network, lines = separated("<", {"\n": 0.2, "a": 0.3, "b": 0.3, "<": 0.1, " ": 0.1}), "ab\nbb<"
+    config = SamplingConfig(temperature=1.0, seed=3, until="line", length=5)
+    texts = ShortTexts(network, 30, "b\naaaaaa", config)
+    texts.exclude("known", lines + "aaaaaaa\naaaaaab<aaaaaa")
+    assert not {"aaaaaa", "aaaaaaa", "aaaaaab"} & {*texts} and texts.fallen["known"]
+    network = separated("\n", {"\n": 0.2, "a": 0.3, "b": 0.2, " ": 0.3})
+    texts = ShortTexts(network, 100, "", config, ShortConfig(max_length=3))
+    texts.exclude("known", "a   b\nb \t a")
+    assert not {"a b", "b a"} & {*texts} and texts.fallen["known"]
+
+
+@pytest.mark.parametrize(("separator", "until"), [("\n\n+", None), ("<+>", "sentence")])
+def test_a_text_that_ends_without_its_words_falls(separator: str, until: Any) -> None:
+    p = P if "\n" in separator else {"a": 0.25, "b": 0.25, ".": 0.1, " ": 0.1, "<": 0.2, ">": 0.1}
+    config = SamplingConfig(temperature=1.0, seed=3, until=until, must=("ab",), length=60)
+    few, many = (
+        ShortTexts(separated(separator, p), count, "", config, ShortConfig(max_length=40))
+        for count in (10, 100)
+    )
+    found = list(many)
+    assert list(few) == found[:10] and few.fallen["lacking"]
+    for text in found:
+        first, *others = few._endings.units(text)
+        assert "ab" in text.lower() and first == text and not any(others)
+
+
 def test_documents_of_several_lines_and_bytes() -> None:
     text = [*drawn(40, separator="\n\n+", min_length=3)]
     assert any("\n" in each for each in text) and not any("\n\n" in each for each in text)
@@ -190,10 +218,11 @@ def separated(separator: str, p: dict[str, float], unit: Any = "char") -> Traine
     return Trained(model, vocab, CorpusConfig(unit=unit, document_separator=separator))
 
 
-def test_a_separator_is_no_part_of_a_text_that_may_be_too_long() -> None:
+@pytest.mark.parametrize("until", [None, "sentence"])
+def test_a_separator_is_no_part_of_a_text_that_may_be_too_long(until: Any) -> None:
     """What passes depends on the takes alone, however many are written side by side."""
     trained = separated("<+>", {"a": 0.25, "b": 0.25, "<": 0.45, ">": 0.05})
-    config = SamplingConfig(temperature=1.0, seed=3)
+    config = SamplingConfig(temperature=1.0, seed=3, until=until)
     few, many = (
         list(ShortTexts(trained, count, "", config, ShortConfig(max_length=5)))
         for count in (20, 200)

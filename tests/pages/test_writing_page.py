@@ -92,6 +92,11 @@ def test_words_surprise_and_changes() -> None:
       })(),
       changes: [["abc", "abXc"], ["aaa", "aa"], ["", "x"], ["abc", "abc"]]
         .map(([a, b]) => c.changeBetween(a, b)),
+      lines: (() => {
+        const heard = [], hear = c.withNewlines((piece) => heard.push(piece));
+        ["a\\r", "", "\\n", "b\\r\\n\\r", "\\n\\nc\\r", "\\rd\\n"].forEach(hear);
+        return heard;
+      })(),
     }""")
     assert found == {
         "words": [" upon", "\n\nTwo.", "don't-know", "你好", "  "],
@@ -109,6 +114,7 @@ def test_words_surprise_and_changes() -> None:
             {"start": 0, "removed": "", "inserted": "x"},
             {"start": 3, "removed": "", "inserted": ""},
         ],
+        "lines": ["a\n", "b\n\n", "\nc\n", "\nd\n"],
     }
 
 

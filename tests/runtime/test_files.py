@@ -102,6 +102,28 @@ def test_on_macos_the_drive_is_told_to_write(
 
 
 @posix
+@pytest.mark.parametrize("call", ["open", "fsync"])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EINVAL, errno.EBADF, errno.EIO])
+def test_a_folder_that_cannot_be_synced_is_no_error_unless_the_drive_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    real = getattr(os, call)
+
+    def refuse(place: Path | int, *arguments: int) -> int | None:
+        if Path(place).is_dir() if call == "open" else stat.S_ISDIR(os.fstat(int(place)).st_mode):
+            raise OSError(number, os.strerror(number))
+        return real(place, *arguments)
+
+    monkeypatch.setattr(os, call, refuse)
+    if number == errno.EIO:
+        with pytest.raises(CheckpointError, match=os.strerror(number)):
+            write_atomically(tmp_path / "a", b"1")
+    else:
+        write_atomically(tmp_path / "a", b"1")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"1"}
+
+
+@posix
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EIO, errno.ELOOP])
 def test_the_reason_why_a_checkpoint_cannot_be_opened(tmp_path: Path, number: int) -> None:
     path = tmp_path / "a.safetensors"

@@ -380,12 +380,12 @@ def test_a_short_text_does_not_wait_for_the_end_of_long_ones() -> None:
         own.engine.add(long)  # one of each request: they take turns
         assert own.written(own.stream(seed=9)) == [expected(trained, seed=9)]
         own.engine.cancel(long)
-        many = [own.stream(seed=n, length=900, order={"owner": owners[n // 4]}) for n in range(8)]
+        many = [own.stream(seed=n, length=9000, order={"owner": owners[n // 4]}) for n in range(8)]
         late = own.stream(seed=1, length=40, order={"owner": owners[4]})
         own.engine.add(many)
         assert own.written(late) == [expected(trained, seed=1, length=40)]
         assert not any(each.is_over for each in many)
-        assert own.wait(many) == [expected(trained, seed=n, length=900) for n in range(8)]
+        assert own.wait(many) == [expected(trained, seed=n, length=9000) for n in range(8)]
 
 
 def test_texts_that_pause_or_are_over_hold_no_states_but_their_own() -> None:
