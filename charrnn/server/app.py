@@ -230,7 +230,7 @@ class Service:
     async def _prepared(
         self, request: Request, texts: int, prepare: Callable[[], Result], is_quick: bool
     ) -> Result:
-        """What `prepare` makes of a request for so many texts, in another thread unless it is
+        """What `prepare` makes of a request for that many texts, in another thread unless it is
         quick; a `Refusal` if there is no room for them, before it or after.
         """
         self._check_room(texts)
