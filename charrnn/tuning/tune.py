@@ -189,8 +189,9 @@ class _Tuning:
     @property
     def repeats(self) -> int:
         """How many repeats there is time for, as far as is known."""
-        count, each = self._most_repeats, self._each
-        if self.duration is not None:
+        count = self._most_repeats
+        if count and self.duration is not None:
+            each = self._each
             while count and rounds(2 * count) * each > REPEATING * self.duration:
                 count -= 1
         return count
