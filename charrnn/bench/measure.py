@@ -134,12 +134,14 @@ def measure(
     shape or precision that is not possible.
     """
     corpus = corpus or generated_corpus(shape)
-    # a writer rounds its weights itself
-    run = new_run(replace(shape, precision="float32") if task == "sampling" else shape, corpus)
-    if (run.config.batch_size, run.config.seq_length) != (shape.batch_size, shape.seq_length):
-        needed = shape.batch_size * shape.seq_length + 1
+    own = shape
+    if task == "sampling":  # a writer rounds its weights itself, and reads little
+        own = replace(shape, precision="float32", batch_size=1, seq_length=1)
+    run = new_run(own, corpus)
+    if (run.config.batch_size, run.config.seq_length) != (own.batch_size, own.seq_length):
+        needed = own.batch_size * own.seq_length + 1
         raise ConfigError(
-            f"the text is too short for {shape.batch_size} x {shape.seq_length}: it has "
+            f"the text is too short for {own.batch_size} x {own.seq_length}: it has "
             f"{len(corpus):,} characters, {needed:,} are needed; take a longer text or a smaller "
             "shape"
         )

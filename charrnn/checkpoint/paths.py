@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from charrnn.errors import CheckpointError, RunError
-from charrnn.runtime.files import shipped
+from charrnn.runtime.files import exists, is_file, is_folder, shipped
 from charrnn.runtime.shell import quoted
 
 ROOT = Path("checkpoints")
@@ -56,7 +56,7 @@ def find_run(path: str | os.PathLike[str] | None) -> Path:
     `RunError` if there is none.
     """
     folder = Path(path) if path else newest_folder()
-    if folder.is_file():
+    if is_file(folder):
         if folder.name == LAST:
             return folder
         if folder.suffix != Path(LAST).suffix:
@@ -67,8 +67,8 @@ def find_run(path: str | os.PathLike[str] | None) -> Path:
             f"{folder}: a run resumes from its {LAST}; to start a new run from this file, use "
             "`init_from`"
         )
-    if not (folder / LAST).exists():
-        problem = f"no {LAST}" if folder.exists() else "no such folder"
+    if not exists(folder / LAST):
+        problem = f"no {LAST}" if exists(folder) else "no such folder"
         raise RunError(f"{folder}: no run to resume ({problem}); train one first")
     return folder / LAST
 
@@ -96,8 +96,8 @@ def find_checkpoints(path: str | os.PathLike[str] | None, root: str | Path = ROO
     Arguments and errors as for `find_checkpoint`.
     """
     first, number, found = find_checkpoint(path, root), 1, []
-    if path is None or Path(path).is_dir():
-        while (other := best_of(first.parent, number := number + 1)).exists():
+    if path is None or is_folder(path):
+        while exists(other := best_of(first.parent, number := number + 1)):
             found.append(other)
     return [first, *found]
 
@@ -110,10 +110,10 @@ def find_checkpoint(path: str | os.PathLike[str] | None, root: str | Path = ROOT
     """
     wanted = "a checkpoint or a run's folder"
     folder = newest_folder(root, wanted) if path is None else Path(path)
-    if not folder.is_dir():
+    if not is_folder(folder):
         return folder
     for checkpoint in (folder / BEST, folder / LAST):
-        if checkpoint.exists():
+        if exists(checkpoint):
             return checkpoint
     raise CheckpointError(
         f"{folder}: no checkpoint ({BEST} or {LAST}) in this folder; train a run first"

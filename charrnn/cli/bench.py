@@ -53,7 +53,9 @@ def several(
     """
 
     def split(ctx: click.Context, option: click.Parameter, text: str | None) -> Any:
-        return text and tuple(kind.convert(value.strip(), option, ctx) for value in text.split(","))
+        if text is None:
+            return None
+        return tuple(kind.convert(value.strip(), option, ctx) for value in text.split(","))
 
     return click.option(
         flag,

@@ -107,7 +107,10 @@ def _show(found: TextCheck, command: str) -> None:
         f"({found.parameters:,} parameters) and {found.passes:.0f} passes over the text; more "
         "would gain little. Training takes ten minutes at most, unless you say --for"
     )
-    is_mended = any(finding.level == "fix" and not finding.settings for finding in found.findings)
+    is_mended = any(
+        finding.level == "fix" and (finding.command or not finding.settings)
+        for finding in found.findings
+    )
     terminal.show("then type:" if is_mended else "type:")
     click.echo(f"  {terminal.one_line(command)}")
 

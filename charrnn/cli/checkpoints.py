@@ -27,7 +27,7 @@ ensemble_option = click.option(
     help="Average the probabilities with those of this network too; may be repeated. WEIGHT, below "
     "1, is its share; networks without one share the rest equally.",
 )
-_WEIGHTED = re.compile(r"(.+):([0-9]*\.?[0-9]+)", re.DOTALL)
+_WEIGHTED = re.compile(r"(.+):([0-9]*\.?[0-9]+(?:e-[0-9]+)?)", re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from charrnn.cli import terminal
 from charrnn.cli.dealing import dealt
@@ -138,7 +139,17 @@ def _compare(
     from charrnn.text.sources import find
 
     varied = _varied(cells, vary)
-    request = with_length(ctx, read_request(ctx, flags, COMMON_KEYS), varied)
+    request = read_request(ctx, flags, COMMON_KEYS)
+    if length := varied.keys() & {"steps", "epochs"}:  # a file's is another one
+
+        def is_kept(name: str) -> bool:
+            is_typed = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+            return is_typed or name not in {"steps", "epochs", "pace", "for"} - length
+
+        rest = {name: value for name, value in request.settings.items() if is_kept(name)}
+        time = request.duration if is_kept("for") else None
+        request = replace(request, settings=rest, duration=time)
+    request = with_length(ctx, request, varied)
     text = request.text or (str(bundled_corpus()),)
     equal = equal or ("hidden" if "hidden" in varied else "parameters")
     settings: dict[str, Value] = {"sample_every": 0, **request.settings}  # samples take time

@@ -59,7 +59,10 @@ class Display:
         news = []
         if event.outcome is not None:
             old = "" if name in self._trained else " (already done)"
-            news.append(f"{place}: {name}: {_ended(event.outcome)}{old}")
+            from charrnn.text.vocab import NOUNS
+
+            noun = NOUNS[event.candidate.corpus.vocab.unit]
+            news.append(f"{place}: {name}: {_ended(event.outcome, noun)}{old}")
         left = self._time_left.seconds(event.share)
         if left and not self._block.is_live and (news or not self._is_estimated):
             self._is_estimated = True
@@ -92,8 +95,8 @@ def print_results(results: Sequence[Result], seeds: int) -> None:
     print_table(results, [column for column in columns if seeds > 1 or column[1] != "spread"])
 
 
-def _ended(outcome: Outcome) -> str:
-    loss = loss_text(outcome.validation_loss) if outcome.finished else "diverged"
+def _ended(outcome: Outcome, noun: str) -> str:
+    loss = loss_text(outcome.validation_loss, noun) if outcome.finished else "diverged"
     return f"{loss}, {speed_text(outcome.chars_per_second)}, {duration_text(outcome.seconds)}"
 
 

@@ -35,10 +35,10 @@ Examples:
 )
 @json_option("Print one JSON object: the folder, its kernels, and their size.")
 def compile_(for_any_cpu: bool, shared: bool, as_json: bool) -> None:
-    """Compile all kernels now, so that no other start has to wait for it.
+    """Compile all kernels now, so that no later start has to wait for them.
 
     Kernels are compiled when they are first needed, once per machine; this is only for images,
-    clusters, and computers that are not yours. All users of an installation read what --shared
+    clusters and other people's computers. All users of an installation read what --shared
     wrote, and nobody else needs to be able to write it. Kernels depend on the versions of charrnn,
     Python and Numba: run this again after an update.
     """

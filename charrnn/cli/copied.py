@@ -36,6 +36,7 @@ def tell(request: Request, text: str) -> None:
     except CorpusError:
         return
     from charrnn.text.overlap import overlap
+    from charrnn.text.vocab import NOUNS, counted
 
     whole, begun = request.prime + text, len(request.prime)
     in_bytes = corpus.vocab.unit == "byte"
@@ -43,10 +44,11 @@ def tell(request: Request, text: str) -> None:
     begun = len(request.prime.encode("utf-8", "surrogateescape")) if in_bytes else begun
     found = overlap(data, corpus, LEAST, workers=request.workers)
     longest = next((each for each in found if each.end > begun), None)
-    line = f"no passage of {LEAST} characters stands in the training text"
+    line = f"no passage of {LEAST} {NOUNS[corpus.vocab.unit]}s stands in the training text"
     if longest is not None:
         passage = data[longest.start : longest.end]
         words = passage if isinstance(passage, str) else passage.decode("utf-8", "replace")
         words = words if len(words) <= SHOWN else f"{words[: SHOWN - 3]}..."
-        line = f"longest passage from the training text: {longest.length} characters, {words!r}"
+        length = counted(longest.length, NOUNS[corpus.vocab.unit])
+        line = f"longest passage from the training text: {length}, {words!r}"
     print(terminal.dim(terminal.one_line(line), sys.stderr), file=sys.stderr, flush=True)

@@ -159,17 +159,17 @@ def eval_(
     else:
         text, before = own_text(members[0], own, split or "validation")
         warn_of_other_texts(members)
+    from charrnn.text.documents import follows_separator
+    from charrnn.text.vocab import NOUNS, counted
+
+    is_begun = bool(texts) or follows_separator(text[1])
     if remembering is not None:
         from charrnn.evaluation.memory import check_length
 
-        check_length(len(text[0]) - 1)
-    from charrnn.text.documents import follows_separator
-    from charrnn.text.vocab import counted
-
+        check_length(len(text[0]) - (not is_begun))
     if config is not None:
         config = with_dynamic_kernels(config, len(text[0]))
     learning = None if config is None else (config, counts)
-    is_begun = bool(texts) or follows_separator(text[1])
     openings = [network.opening for network in networks] if is_begun else []
     with closing(Workers(threads)) as workers:
         measures = _measures(
@@ -189,9 +189,9 @@ def eval_(
         whose = names[0]
         if len(names) > 1:
             whose = f"an ensemble of {len(members)} ({'; '.join(names)})"
-        size = counted(rows["carried"].characters, "character")
-        terminal.show(f"{whose} on {what}, {size}")
-        _print_rows(rows, window, counts)
+        noun = NOUNS[networks.vocab.unit]
+        terminal.show(f"{whose} on {what}, {counted(rows['carried'].characters, noun)}")
+        _print_rows(rows, window, counts, noun)
     note_test_look(looked_at, rows["carried"].nats_per_char)
 
 
@@ -266,7 +266,7 @@ def _measures(
     return measures
 
 
-def _print_rows(rows: dict[str, Evaluation], window: int, counts: bool) -> None:
+def _print_rows(rows: dict[str, Evaluation], window: int, counts: bool, noun: str) -> None:
     titles = {
         "carried": "state carried",
         "window": f"windows of {window}, zero state",
@@ -277,7 +277,7 @@ def _print_rows(rows: dict[str, Evaluation], window: int, counts: bool) -> None:
     }
     width = max(len(titles[name]) for name in rows)
     for name, row in rows.items():
-        bits = f"{row.bits_per_char:.4f} bits per character"
+        bits = f"{row.bits_per_char:.4f} bits per {noun}"
         terminal.show(f"  {titles[name]:<{width}}  {row.nats_per_char:.4f} nats  {bits}")
 
 

@@ -12,6 +12,7 @@ from charrnn.cli.own_corpus import own_corpus
 from charrnn.config import SamplingConfig
 from charrnn.errors import CharrnnError
 from charrnn.runtime.threads import Workers
+from charrnn.text.kinds import packed_suffix
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.mixture import Mixture
@@ -38,9 +39,9 @@ def card_of(
     with closing(Workers(None)) as workers:
         if (corpus := _text_of(members[0], text)) is not None and len(corpus.validation) > 1:
             evaluation = _evaluation(networks, corpus, workers)
-            whole = len(corpus.sources) == 1 and corpus.config.document_separator is None
             first = len(corpus.train)
-            part = (first, first + len(corpus.validation)) if whole else None
+            if _is_one_file(corpus):
+                part = first, first + len(corpus.validation)
         sample = "".join(generate(networks, config=SAMPLE, workers=workers))
     by = f"`charrnn sample --seed {SAMPLE.seed} --temperature {SAMPLE.temperature:g}`"
     return {"card": Card(license, evaluation, part, sample, f"{by}; not chosen from several")}
@@ -58,6 +59,13 @@ def _text_of(member: Member, text: Sequence[str]) -> Corpus | None:
         why = with_flags(str(error), "export")
         terminal.say(f"the model card has the loss that training measured: {why}")
         return None
+
+
+def _is_one_file(corpus: Corpus) -> bool:
+    """Whether model.py can read the whole text and find the validation part in it."""
+    first, *others = corpus.sources
+    is_plain = packed_suffix(first.path) is None and corpus.config.document_separator is None
+    return is_plain and not others
 
 
 def _evaluation(networks: Mixture, corpus: Corpus, workers: Workers) -> Evaluation:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from charrnn.checkpoint.paths import BEST
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import load_member
 from charrnn.cli.options import PATH, json_option
@@ -61,7 +62,9 @@ def info(checkpoint: str | None, as_json: bool) -> None:
     about = {"checkpoint": str(path), **sizes, **describe(path)}
     about["model"] = asdict(trained.model.config)  # an older file lacks some
     about["sampling_precision"] = precision_of(trained.model)
-    run, networks = describe_run(path) or {}, _networks(checkpoint)
+    # beside other files there may be another run, or the first of several networks
+    is_known = path.name == BEST or "run" in about
+    run, networks = (describe_run(path) or {}) if is_known else {}, _networks(checkpoint)
     history = run.pop("history", [])
     history = [entry for entry in history if entry["step"] <= trained.origin.step]
     events = events_of(
@@ -73,7 +76,8 @@ def info(checkpoint: str | None, as_json: bool) -> None:
         click.echo(terminal.json_text(about))
         return
     facts = _facts(about, run)
-    facts[1:1] = _networks_facts(networks, run)
+    if path != Path(checkpoint or ""):
+        facts[1:1] = _networks_facts(networks, run)
     _print_facts(facts)
     validations = [entry for entry in history if "fell_back_from" not in entry]
     if validations:
@@ -138,17 +142,19 @@ def _print_facts(facts: list[tuple[str, str]]) -> None:
 
 
 def _facts(about: Metadata, run: Metadata) -> list[tuple[str, str]]:
+    from charrnn.text.vocab import NOUNS, counted
+
     size, model = terminal.size_text(about["bytes"]), about["model"]
     reach = model["attention"]
-    unit = "bytes" if about["unit"] == "byte" else "characters"
-    looks_back = f", looks back {reach:,} {unit}" if reach else ""
+    noun = NOUNS[about["unit"]]
+    looks_back = f", looks back {counted(reach, noun)}" if reach else ""
     units = f"{model['cell']} of {model['layers']} x {model['hidden']:,} units"
     facts = [
         ("checkpoint", about["checkpoint"]),
         ("size", f"{size}, format version {about['format_version']}"),
         ("network", f"{units}, {about['parameters']:,} parameters{looks_back}"),
         ("progress", f"step {about['step']:,}, epoch {about['epoch']:.2f}"),
-        ("loss", terminal.loss_text(about["loss"])),
+        ("loss", terminal.loss_text(about["loss"], noun)),
         ("samples", f"with weights in {about['sampling_precision']} (--precision auto)"),
         ("settings", _settings(about, run)),
         ("vocabulary", f"{len(about['vocab'])} symbols: {_symbols(about)}"),
@@ -157,7 +163,7 @@ def _facts(about: Metadata, run: Metadata) -> list[tuple[str, str]]:
     ]
     if run:
         progress = run["progress"]
-        best = terminal.loss_text(progress["best_loss"])
+        best = terminal.loss_text(progress["best_loss"], noun)
         if progress["best_step"] is not None:
             best += f", at step {progress['best_step']:,}"
         facts.insert(5, ("best loss", best))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   charrnn inspect page.txt                   by the newest run's network
-  charrnn inspect page.txt --run checkpoints/plays
+  charrnn inspect page.txt --run checkpoints/book
   charrnn inspect --units                    the units that mean something
   charrnn inspect page.txt --unit 2.36       the text in the colors of a unit
   charrnn inspect page.txt --at 4:7          what a prediction hangs on
@@ -88,9 +88,9 @@ def inspect(
     check_texts(texts)
     # reports a missing text before kernels are loaded
     files = find(texts or own_texts).files if texts or own_texts else ()
-    for flag, path in {"--npz": npz, "--html": html}.items():
+    for flag, path, begin in (("--npz", npz, b"PK"), ("--html", html, b"<")):
         if path is not None:
-            check_place(flag, Path(path), files)
+            check_place(flag, Path(path), files, begin)
     member = load_member(run)
     if member.path.name in (BEST, LAST):
         say_where_others_are(member.path.parent, "inspect --run")
@@ -163,10 +163,11 @@ def _show(facts: Row) -> None:
     """Print the summary for people."""
     from charrnn.text.vocab import NOUNS, counted
 
-    read = counted(facts["symbols"], NOUNS[facts["unit"]])
+    noun = NOUNS[facts["unit"]]
+    read = counted(facts["symbols"], noun)
     loss = facts["nats_per_char"]
     terminal.show(f"{terminal.one_line(facts['checkpoint'])}: {facts['network']}")
-    terminal.show(read if loss is None else f"{read}: {terminal.loss_text(loss)}")
+    terminal.show(read if loss is None else f"{read}: {terminal.loss_text(loss, noun)}")
     print_table(facts["gates"], COLUMNS)
     if any(row["left_saturated"] is not None for row in facts["gates"]):
         terminal.show(

@@ -205,6 +205,7 @@ def print_attribution(found: Attribution, vocab: Vocab) -> None:
         f"{found.logprob:.3f}; most probable {best}"
     )
     symbols = vocab.codes[found.ids[found.first : found.at]].tobytes().decode("utf-32-le")
+    falls = ["-" if np.isnan(change) else f"{change:+.3f}" for change in found.changes]
     changes = np.nan_to_num(found.changes)
     shown = graphemes(symbols, vocab.unit)
     greatest = max(float(np.abs(changes).max()), 1e-6)
@@ -220,7 +221,7 @@ def print_attribution(found: Attribution, vocab: Vocab) -> None:
     columns: list[Column[tuple[int, str]]] = [
         (0, noun, lambda row: row[1]),
         (1, "back", lambda row: str(len(changes) - row[0])),
-        (2, "ln p falls by", lambda row: f"{changes[row[0]]:+.3f}"),
+        (2, "ln p falls by", lambda row: falls[row[0]]),
         (3, "derivative", lambda row: f"{found.gradients[row[0]]:.3g}"),
     ]
     print_table(rows, columns)

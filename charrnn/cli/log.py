@@ -89,7 +89,7 @@ def log(run: str | None, csv: bool, as_json: bool, tensorboard: str | None) -> N
 
 def _print_table(record: RunRecord) -> None:
     state = "training now" if record.is_running else "stopped"
-    if record.step >= record.total_steps:
+    if record.is_over and not record.is_running:
         state = "finished"
     passes = record.step / record.steps_per_epoch
     terminal.show(
@@ -99,11 +99,7 @@ def _print_table(record: RunRecord) -> None:
     if record.validations:
         click.echo()
         print_table(record.validations, VALIDATIONS)
-    best = min(
-        (e for e in record.validations if e.get("validation_loss") is not None),
-        key=lambda entry: entry["validation_loss"],
-        default=None,
-    )
+    best = record.best
     if best is not None:
         loss = terminal.loss_text(best["validation_loss"])
         terminal.show(f"lowest validation loss: {loss}, at step {best['step']:,}")

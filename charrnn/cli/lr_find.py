@@ -171,7 +171,7 @@ def _flag(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [flag if value else f"--no-{flag[2:]}"]
     values: Sequence[Any] = value if isinstance(value, tuple) else (value,)
-    texts = [f"{each:g}" if isinstance(each, float) else str(each) for each in values]
+    texts = [f"{each:.15g}" if isinstance(each, float) else str(each) for each in values]
     return [word for text in texts for word in (flag, text)]
 
 

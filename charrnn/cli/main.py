@@ -8,7 +8,6 @@ import contextlib
 import gc
 import os
 import re
-import shlex
 import sys
 import warnings
 from importlib import import_module
@@ -36,7 +35,7 @@ COMMANDS = {
     "watch": ("charrnn.cli.watch:watch", "Watch a run that is trained in another terminal."),
     "sample": ("charrnn.cli.sample:sample", "Generate text with a trained network."),
     "write": ("charrnn.cli.write:write", "Write a text together with a network."),
-    "serve": ("charrnn.cli.serve:serve", "Answer requests over HTTP, and a page to write on."),
+    "serve": ("charrnn.cli.serve:serve", "Serve a page to write on, and an HTTP interface."),
     "eval": ("charrnn.cli.eval:eval_", "Measure how well a network predicts a text."),
     "overlap": ("charrnn.cli.overlap:overlap_", "Find what a text shares with a corpus."),
     "score": ("charrnn.cli.score:score", "Show how surprising every character of a text is."),
@@ -49,10 +48,10 @@ COMMANDS = {
     ),
     "tune": ("charrnn.cli.tune:tune", "Search the settings that suit a text best."),
     "lr-find": ("charrnn.cli.lr_find:lr_find_", "Find a learning rate for a text."),
-    "export": ("charrnn.cli.export:export_", "Take a network out, to PyTorch and others."),
+    "export": ("charrnn.cli.export:export_", "Export to PyTorch, ONNX or a web page."),
     "bench": ("charrnn.cli.bench:bench", "Measure how fast this machine trains and samples."),
     "info": ("charrnn.cli.info:info", "Show what a checkpoint contains."),
-    "compile": ("charrnn.cli.compile:compile_", "Fill the cache, for an image or a cluster."),
+    "compile": ("charrnn.cli.compile:compile_", "Compile beforehand, for an image or a cluster."),
     "data": ("charrnn.cli.data:data", "List and download texts to train on."),
 }
 """Name -> its module and function, and its line in the help. Commands are imported only when
@@ -121,11 +120,17 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the words name; a `UsageError` says which one may be meant."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
+            from charrnn.checkpoint.paths import BEST, holds_run
             from charrnn.config.suggestions import did_you_mean  # slows each start by 12 ms
+            from charrnn.runtime.files import exists
+            from charrnn.runtime.shell import quoted
 
             hint = did_you_mean(args[0], COMMANDS) or "; charrnn --help lists the commands"
-            if Path(args[0]).exists():
-                hint = f"; to train on this text: charrnn train {shlex.quote(args[0])}"
+            if args[0] and exists(args[0]):
+                path = quoted(Path(args[0]))
+                hint = f"; to train on this text: charrnn train {path}"
+                if args[0].endswith(Path(BEST).suffix) or holds_run(Path(args[0])):
+                    hint = f"; to write with this network: charrnn sample {path}"
             raise click.UsageError(f"there is no command {args[0]!r}{hint}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -249,7 +254,7 @@ def cli() -> None:
     \b
     Examples:
       charrnn train                        train on the bundled plays
-      charrnn train book.txt --hidden 512  train on your own text
+      charrnn train book.txt --for 1h      train on your own text
       charrnn sample --prime "KING:"       write with the newest run
     """
 

@@ -303,9 +303,17 @@ def read_request(
             files.append(flags[name])
             merged |= read(flags[name], others)
     merged = {name: value for name, value in merged.items() if name not in ignored}
-    for name, value in flags.items():
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            merged[name] = value
+    given = {
+        name: value
+        for name, value in flags.items()
+        # click 8.2 says so of no words, too
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE and value != ()
+    }
+    if length := given.keys() & {"steps", "epochs"}:  # a file's is another one
+        own_time = set() if "each" in ctx.params else {"for"}  # in tune, of all trials together
+        for name in ({"steps", "epochs", "pace"} | own_time) - length:
+            merged.pop(name, None)
+    merged |= given
     paths: dict[str, tuple[str, ...]] = {}
     for name in ("text", "validation", "test"):
         value = merged.get(name, ())

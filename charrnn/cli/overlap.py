@@ -106,7 +106,7 @@ def overlap_(
     if marked:
         parts = copied(passages)
         if isinstance(content, bytes):
-            parts = [(_characters(content, a), _characters(content, b)) for a, b in parts]
+            parts = _in_characters(whole, parts)
         _print_marked(whole, parts)
         terminal.say(in_short)
         return
@@ -117,14 +117,28 @@ def overlap_(
         terminal.say(f"{len(passages) - SHOWN:,} more; --most {len(passages)} lists them all")
 
 
-def _characters(content: bytes, offset: int) -> int:
-    return len(content[:offset].decode("utf-8", "surrogateescape"))
+def _in_characters(text: str, parts: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Parts that are given by bytes, each with the whole of its first and last character."""
+    import numpy as np
+
+    from charrnn.text.graphemes import sizes_in_bytes
+
+    sizes = sizes_in_bytes(text)
+    begins = np.cumsum(sizes) - sizes
+    firsts, ends = np.array(parts, np.int64).reshape(-1, 2).T
+    firsts, ends = np.searchsorted(begins, firsts, "right") - 1, np.searchsorted(begins, ends)
+    firsts[1:] = np.maximum(firsts[1:], ends[:-1])  # two parts of one character
+    return [(int(first), int(end)) for first, end in zip(firsts, ends, strict=True)]
 
 
 def _text_of(content: str | bytes, start: int, end: int) -> str:
     """A part of a text; bytes that are not UTF-8 are surrogates."""
     part = content[max(start, 0) : end]
     return part if isinstance(part, str) else part.decode("utf-8", "surrogateescape")
+
+
+def _noun(content: str | bytes) -> str:
+    return "character" if isinstance(content, str) else "byte"
 
 
 def _fields(content: str | bytes, passage: SharedPassage) -> dict[str, Any]:
@@ -138,9 +152,10 @@ def _summary(
 ) -> str:
     from charrnn.text.vocab import counted
 
-    size = counted(len(content), "character")
+    noun = _noun(content)
+    size = counted(len(content), noun)
     if not passages:
-        return f"no passage of {counted(at_least, 'character')} or more stands in the corpus"
+        return f"no passage of {counted(at_least, noun)} or more stands in the corpus"
     return (
         f"{in_all:,} of {size} ({in_all / len(content):.1%}) stand in the corpus, in "
         f"{counted(len(passages), 'passage')} of {at_least} or more; the longest has "
@@ -156,7 +171,7 @@ def _print_passage(content: str | bytes, passage: SharedPassage) -> None:
     path = terminal.one_line(os.path.relpath(passage.path) if passage.path != "-" else "-")
     place = f"line {passage.line:,}, column {passage.column:,}"
     where = f"{place}; {path}, line {passage.corpus_line:,}"
-    terminal.show(f"\n{passage.length:,} characters: {where}")
+    terminal.show(f"\n{passage.length:,} {_noun(content)}s: {where}")
     text = terminal.one_line(_text_of(content, start, end))
     if len(text) > EXCERPT:
         text = f"{text[: EXCERPT // 2]} ... {text[-EXCERPT // 2 :]}"

@@ -24,20 +24,26 @@ LONGEST = 1 << 26
 """Maximum length of a prime in bytes; some files and pipes have no end."""
 ADVICE = "use the end of it, e.g. with tail -c"
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
+_ESCAPE = re.compile(r"\\(?:([ntr\\])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4}))")
 
 
 def unescaped(string: str) -> str:
-    """A string from the command line; \\n, \\t, \\r and \\\\ in it mean what they mean in a
-    separator of documents.
+    """A string from the command line; \\n, \\t, \\r, \\\\, \\x and \\u with their digits mean what
+    they mean in a separator of documents.
     """
-    return re.sub(r"\\([ntr\\])", lambda match: _ESCAPED[match[1]], string)
+
+    def character(match: re.Match[str]) -> str:
+        letter, *codes = match.groups("")
+        return _ESCAPED[letter] if letter else chr(int("".join(codes), 16))
+
+    return _ESCAPE.sub(character, string)
 
 
 def escaped(string: str) -> str:
-    """A string that `unescaped` makes this one of."""
+    """A string without control characters that `unescaped` makes this one of."""
     for letter, character in reversed(_ESCAPED.items()):
         string = string.replace(character, f"\\{letter}")
-    return string
+    return "".join(c if c.isprintable() or ord(c) > 0xFFFF else f"\\u{ord(c):04x}" for c in string)
 
 
 def read_prime(prime: str | None, prime_file: str | None) -> tuple[str | bytes, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from charrnn.checkpoint.paths import find_checkpoint
+from charrnn.checkpoint.paths import BEST, LAST, find_checkpoint
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import say_where_others_are
 from charrnn.cli.kernel_loading import load_kernels, network_kernels
@@ -63,14 +63,15 @@ def report_(
     the first one; others stand beside it in the learning curves and in a table. The page is one
     file, which loads nothing else and opens from disk.
     """
+    # reports a missing text before kernels are loaded or compiled
+    files = find(own_texts).files if own_texts else ()
     if out != "-":
-        check_place("--out", Path(out), ())
-    if own_texts:
-        find(own_texts)  # reports a missing text before kernels are loaded or compiled
+        check_place("--out", Path(out), files)
     paths = [find_checkpoint(run) for run in runs or (None,)]
     from charrnn.checkpoint.header import model_config_of
 
-    say_where_others_are(paths[0].parent, "report")
+    if paths[0].name in (BEST, LAST):
+        say_where_others_are(paths[0].parent, "report")
     models = [model_config_of(path) for path in paths]
     if svg is not None:
         _make_folder(Path(svg))

@@ -146,7 +146,7 @@ def sample(
     **settings: Any,
 ) -> None:
     """Generate text with a network: by default the newest run's or, if there is no run, the bundled
-    one. On stderr, it ends with the command that makes the text again.
+    one. The command that makes the text again follows on stderr.
 
     CHECKPOINT_OR_RUN is a .safetensors file or a run's folder, whose networks write together. A
     pipe or file on standard input is taken as the prime, exactly as it is, unless --prime or
@@ -193,7 +193,8 @@ def sample(
     except VocabError as error:
         raise VocabError(f"{whose}: {error}") from None
     stops = tuple(as_text(string, trained[0], "`stop`") for string in config.stop)
-    configs = [replace(each, stop=stops) for each in configs]
+    words = tuple(as_text(word, trained[0], "`must`") for word in config.must)
+    configs = [replace(each, stop=stops, must=words) for each in configs]
     with contextlib.closing(Workers(threads)) as workers:
         if adapt is not None:
             members = adapted(members, adapt, learning, config.unknown, workers)

@@ -46,8 +46,8 @@ TOP = 5
     multiple=True,
     type=PATH,
     metavar="RUN",
-    help="The network: a .safetensors file or a run's folder. Several: whose text it is. "
-    "[default: the newest run]",
+    help="The network: a .safetensors file or a run's folder. Give several to ask whose text it "
+    "is. [default: the newest run]",
 )
 @ensemble_option
 @click.option(
@@ -172,11 +172,12 @@ def _show(result: Score, text: ScoreText, passages: int) -> None:
         print_passages(found, shown, nats, text.place)
         print()
     mean, expected = (float(each.mean(dtype="f8")) for each in (result.nats, result.entropy))
-    size = counted(len(result), NOUNS[text.unit])
-    terminal.show(f"{size}: {terminal.loss_text(mean)}; it expected {expected:.4f} nats")
+    noun = NOUNS[text.unit]
+    size = counted(len(result), noun)
+    terminal.show(f"{size}: {terminal.loss_text(mean, noun)}; it expected {expected:.4f} nats")
     left = len(text.symbols) - len(result)
     if left:
-        terminal.say(f"left out: {counted(left, NOUNS[text.unit])} that are not in the vocabulary")
+        terminal.say(f"left out: {counted(left, noun)} that are not in the vocabulary")
 
 
 def _write_page(path: str, result: Score, text: ScoreText, vocab: Vocab, passages: int) -> None:

@@ -114,16 +114,30 @@ def check_texts(texts: Sequence[str]) -> None:
             raise click.UsageError(f"{text} is a network, not a text: give it with --run")
 
 
-def check_place(flag: str, path: Path, files: Sequence[InputFile]) -> None:
-    """`UsageError` if no file can be written there, or only in the place of a text that is read,
-    before time is spent on it.
+def check_place(
+    flag: str, path: Path, files: Sequence[InputFile] = (), begin: bytes = b"<"
+) -> None:
+    """`UsageError` if no file can be written there, or only in the place of a text that is read or
+    of a file of another kind, before time is spent on it. begin: the first bytes of its kind.
     """
     others = (Path(file.path) for file in files if file.path != STDIN)
     if path.exists() and any(path.samefile(other) for other in others):
         raise click.UsageError(f"{flag} {path}: that is the text; give another name")
+    if path.is_file() and not _begins(path, begin):
+        raise click.UsageError(f"{flag} {path}: that is a file of another kind; give another name")
     if path.is_dir():
         raise click.UsageError(f"{flag} {path}: a folder; give the name of a file to write")
     if not path.parent.is_dir():
         raise click.UsageError(
             f"{flag} {path}: no folder {path.parent}; make it first, or write elsewhere"
         )
+
+
+def _begins(path: Path, begin: bytes) -> bool:
+    """Whether a file begins so, or is empty; False if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(1024).lstrip()
+    except OSError:
+        return False
+    return not first or first.startswith(begin)

@@ -45,7 +45,7 @@ BRIEF = {
     "--host": "Address to listen at. [default: 127.0.0.1]",
     "--port": "Port to listen at. [default: 8000]",
     "--known-words": "Requests may ask for words of the training text only.",
-    "--api-key": "What clients have to send.",
+    "--api-key": "The key that clients have to send.",
     "--cors": "Origin of pages that may ask; may be repeated.",
     "--max-tokens": "Most characters of one text. [default: 16384]",
     "--log": "Print a line for each request, without its text.",
@@ -158,8 +158,11 @@ def _check(config: ServeConfig, api_key: str | None) -> None:
     """What is missing or wrong."""
     if find_spec("starlette") is None or find_spec("uvicorn") is None:
         raise CorpusError("charrnn serve needs more packages: pip install 'charrnn-numba[serve]'")
-    if api_key is not None and not (api_key.isascii() and api_key.isprintable() and api_key):
-        raise ConfigError("`api_key` must be of ASCII characters that can be printed")
+    is_key = api_key is None or (api_key.isascii() and api_key.isprintable() and api_key.strip())
+    if not is_key or api_key != (api_key and api_key.strip()):
+        raise ConfigError(
+            "`api_key` must be of ASCII characters that can be printed, without space around them"
+        )
     for origin in config.cors:
         if not origin.startswith(("http://", "https://")) or origin.count("/") > 2:
             raise ConfigError(

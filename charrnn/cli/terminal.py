@@ -116,7 +116,16 @@ def folded(line: str, columns: int) -> list[str]:
     """
     # a second character stands for the second column of a wide one
     spread = "".join(ch + "\0" * (cells(ch) - 1) for ch in line)
-    return [piece.replace("\0", "") for piece in textwrap.wrap(spread, columns)] or [""]
+    rows = []
+    for piece in textwrap.wrap(spread, columns, break_long_words=False):
+        row = ""
+        for ch in piece.replace("\0", ""):
+            if row and cells(row + ch) > columns:
+                rows.append(row)
+                row = ""
+            row += ch
+        rows.append(row)
+    return rows or [""]
 
 
 def laid_out(text: str, stream: TextIO) -> str:
@@ -224,11 +233,9 @@ def passes_text(passes: float) -> str:
     return f"{passes:,.1f} passes over the text"
 
 
-def loss_text(nats: float | None) -> str:
+def loss_text(nats: float | None, noun: str = "character") -> str:
     """A loss in both units: 1.6275 nats, 2.3480 bits per character."""
-    return (
-        "none" if nats is None else f"{nats:.4f} nats, {nats / math.log(2):.4f} bits per character"
-    )
+    return "none" if nats is None else f"{nats:.4f} nats, {nats / math.log(2):.4f} bits per {noun}"
 
 
 def new_bar(total: float | None, **options: Any) -> Any:

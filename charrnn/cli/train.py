@@ -100,7 +100,7 @@ BRIEF = {
 )
 @for_option(
     "How long the command takes: 90s, 20m, 2h30m. Size, steps and precision follow, unless flags "
-    "give them; with --resume, so much more.  [default: 10m at most]"
+    "give them; with --resume, how much longer to train.  [default: 10m at most]"
 )
 @option(
     "--init-from",

@@ -227,6 +227,7 @@ class Display:
         came; print what ended the run (`ended` None: it was stopped), where the best checkpoint is,
         and what to do next; as JSON, one object.
         """
+        from charrnn.text.vocab import NOUNS
         from charrnn.training.recipe import most_passes_for
 
         self._block.close()
@@ -253,10 +254,10 @@ class Display:
                 ended=ended,
             )
         first = folder.path if self._number == 1 else folder.path.parent
-        path = quoted(first)
+        path, noun = quoted(first), NOUNS[run.vocab.unit]
         if self._count > 1 and ended is not None:
             if best is not None and not self._block.quiet:
-                say(f"{self._which}: loss {loss_text(run.progress.best_loss)}")
+                say(f"{self._which}: loss {loss_text(run.progress.best_loss, noun)}")
             return
         if ended is None:
             where = f" of {self._which}" if self._count > 1 else ""
@@ -265,7 +266,7 @@ class Display:
             say(self._why(ended))
         if best is not None:
             kind = "validation loss" if validated else "training loss"
-            say(f"best checkpoint: {best}, {kind} {loss_text(run.progress.best_loss)}")
+            say(f"best checkpoint: {best}, {kind} {loss_text(run.progress.best_loss, noun)}")
         if ended is not None and run.step > self._first_step and not self._block.quiet:
             advised = {entry["kind"] for entry in folder.advice_until(run.step)}
             most = most_passes_for(run.model.count())

@@ -26,6 +26,7 @@ ADVICE = 2
 
 def show_start(run: Run, corpus: Corpus, folder: RunFolder, request: Request) -> None:
     """Print what was read and what will be trained on it; with --verbose, the settings too."""
+    from charrnn.text.corpus import part_sizes
     from charrnn.text.vocab import counted
     from charrnn.training.check import advice
     from charrnn.training.distributed import current
@@ -43,7 +44,8 @@ def show_start(run: Run, corpus: Corpus, folder: RunFolder, request: Request) ->
     say(f"{one_line(name)}: {len(corpus):,} {unit}, {len(corpus.vocab)} symbols; {parts}")
     if corpus.document_starts is not None:
         count = len(corpus.document_starts) + 1
-        missing = "" if count > 1 else "; --document-separator does not match anywhere in the text"
+        matches = count > 1 + len(part_sizes(corpus.sources))  # each part begins one
+        missing = "" if matches else "; --document-separator does not match anywhere in the text"
         say(f"documents: {count:,}{missing}")
     if run.step == 0:
         for finding in advice(corpus)[:ADVICE]:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from charrnn.checkpoint.paths import best_of
 from charrnn.cli import terminal
 from charrnn.cli.options import Request
 from charrnn.cli.signals import Stop
@@ -83,15 +84,21 @@ def is_missing(folder: RunFolder, number: int, first: Run) -> bool:
     own = folder.network(number)
     if not folder.has_network(number) or not own.last.exists():
         return not folder.has_network(number)
-    changes = _changes(configurations_of(own.last)[1], number, first)
+    changes = _changes(configurations_of(own.last)[1], number, first, is_added=True)
     return bool(changes) or text_of(own.last) != first.sha256
 
 
-def _changes(config: TrainConfig, number: int, first: Run) -> dict[str, Any]:
-    """The first network's settings that this one lacks."""
+def _changes(
+    config: TrainConfig, number: int, first: Run, is_added: bool = False
+) -> dict[str, Any]:
+    """The first network's settings that this one lacks. Once it has been added, changes of its
+    length are recorded with the first one's, unless they have been given up.
+    """
     wanted = asdict(first.config.of_network(number))
     now = asdict(config)
     other = {name for name, value in wanted.items() if now[name] != value and name != "pace"}
+    if is_added and now["pace"] is not None and wanted["pace"] is None:
+        other |= BOTH
     if other & BOTH:  # one of them alone would be the only one
         other |= BOTH
     return {name: value for name, value in wanted.items() if name in other}
@@ -113,7 +120,8 @@ def _network(own: RunFolder, number: int, first: Run, corpus: Corpus) -> Run:
         own.save_last(run)
     run.check_text(corpus)
     run.sources = corpus.sources
-    changes = _changes(run.config, number, first)
+    is_added = best_of(own.path.parent, number).exists()
+    changes = _changes(run.config, number, first, is_added)
     if changes:
         run.change(**changes)
     return run

@@ -18,6 +18,7 @@ def show_together(folder: RunFolder, corpus: Corpus, request: Request) -> None:
     """Say how well the networks of a run predict together, and what to do next."""
     from charrnn.checkpoint.mixture import load_mixture
     from charrnn.runtime.threads import Workers
+    from charrnn.text.vocab import NOUNS
     from charrnn.training.validation import validation_loss
 
     networks, path = load_mixture(folder.path), quoted(folder.path)
@@ -32,7 +33,8 @@ def show_together(folder: RunFolder, corpus: Corpus, request: Request) -> None:
         print(json_text({**about, "alone": alone, "finished": True}), flush=True)
     if loss is not None:
         by_itself = f" (each alone {min(alone):.3f} to {max(alone):.3f})" if alone else ""
-        say(f"{len(networks)} networks together: validation loss {loss_text(loss)}{by_itself}")
+        text = loss_text(loss, NOUNS[corpus.vocab.unit])
+        say(f"{len(networks)} networks together: validation loss {text}{by_itself}")
     if not request.quiet:
         say(f"see how the first one learned: charrnn report {path}")
     say(f"sample from all of them: charrnn sample {path}")

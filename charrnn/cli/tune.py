@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from charrnn.cli import terminal
 from charrnn.cli.dealing import dealt
@@ -162,6 +163,13 @@ def _tune(
 
     check_installed()
     request = read_request(ctx, flags, COMMON_KEYS)
+    if each is not None:  # it wins over a file's length of a run
+        rest = {
+            name: value
+            for name, value in request.settings.items()
+            if name not in LENGTH or ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        }
+        request = replace(request, settings=rest)
     length = _length(request, each, trials, repeats)
     varied = _varied(vary, request)
     text = request.text or (str(bundled_corpus()),)

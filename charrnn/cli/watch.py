@@ -111,8 +111,12 @@ class Watched:
 
 def _follow(watched: Watched, block: LiveBlock) -> Watched:
     """Show the run until it is no longer trained; returns its last state."""
+    from charrnn.training.run_record import RunRecord
+
     record = watched.record
-    begun, first, said, advised = time.monotonic(), record.step, 0, 0
+    if not record.is_running:
+        return watched
+    begun, first, said = time.monotonic(), record.step, (0, 0)
     sample, since = _sample(record), 0.0
     while record.is_running:
         now = time.monotonic()
@@ -122,22 +126,30 @@ def _follow(watched: Watched, block: LiveBlock) -> Watched:
             left = _left(watched, now - begun, record.step - first)
             view = _view(watched, left, int(GROWTH * (now - since)))
             block.refresh(partial(picture, view, looks=block.looks))
-        else:
-            for entry in record.validations[said:]:
-                block.say(validation_text(entry, record.total_steps))
-            said = len(record.validations)
-        for entry in record.advice[advised:]:
-            block.say(_advice_text(entry))
-        advised = len(record.advice)
+        said = _tell(record, block, said)
         time.sleep(max(EVERY, (time.monotonic() - now) / SHARE))
         watched = Watched.read(watched.folder)
         if watched.record.folder != record.folder:  # the next network
-            begun, first, said, advised = time.monotonic(), watched.record.step, 0, 0
+            _tell(RunRecord.read(record.folder), block, said)
+            begun, first, said = time.monotonic(), watched.record.step, (0, 0)
             block.set_foot(watched.foot)
             if not block.is_live:
                 block.say(watched.name)
         record = watched.record
+    _tell(record, block, said)
     return watched
+
+
+def _tell(record: RunRecord, block: LiveBlock, said: tuple[int, int]) -> tuple[int, int]:
+    """Say what has not been said yet, beyond so many validations (in a pipe) and pieces of advice;
+    returns how many there are now.
+    """
+    validations, advice = record.validations, record.advice
+    for entry in () if block.is_live else validations[said[0] :]:
+        block.say(validation_text(entry, record.total_steps))
+    for entry in advice[said[1] :]:
+        block.say(_advice_text(entry))
+    return len(validations), len(advice)
 
 
 def _advice_text(entry: dict[str, Any]) -> str:
@@ -168,9 +180,13 @@ def _left(watched: Watched, seconds: float = 0.0, steps: int = 0) -> float | Non
     if steps <= 0 or seconds < LONG_ENOUGH:
         seconds = record.seconds
         steps = max((entry["step"] for entry in record.history), default=0)
-    left = record.total_steps - record.step
-    left += (watched.count - watched.number) * record.total_steps
-    return left * seconds / steps if steps and seconds else None
+    if not (steps and seconds):
+        return None
+    pace, limit = seconds / steps, record.config.max_seconds
+    left = (record.total_steps - record.step) * pace
+    if limit is not None:
+        left = min(left, max(0.0, limit - record.seconds))
+    return left + (watched.count - watched.number) * record.total_steps * pace
 
 
 def _view(watched: Watched, left: float | None, shown: int | None = None) -> View:
@@ -182,7 +198,7 @@ def _view(watched: Watched, left: float | None, shown: int | None = None) -> Vie
         left,
         record.steps["loss"],
         validation,
-        min((loss for _, loss in validation), default=None),
+        None if record.best is None else record.best["validation_loss"],
         text,
         step,
         shown,
@@ -199,14 +215,7 @@ def _state(watched: Watched) -> str:
     record = watched.record
     if record.is_running:
         return "running"
-    config, validations = record.config, record.validations
-    losses = [loss for _, loss in _validation(record)]
-    since_best = len(losses) - 1 - losses.index(min(losses)) if losses else 0
-    is_over = record.step >= record.total_steps
-    if validations and validations[-1]["step"] == record.step:
-        is_over |= config.patience is not None and since_best >= config.patience
-        is_over |= config.max_seconds is not None and record.seconds >= config.max_seconds
-    if is_over:
+    if record.is_over:
         return "finished" if watched.number == watched.count else "stopped"
     return "stopped" if record.step == progress_of(record.folder / LAST).step else "killed"
 
@@ -232,7 +241,7 @@ def _state_text(watched: Watched) -> str:
 def _as_json(watched: Watched) -> dict[str, Any]:
     record = watched.record
     validation, (step, text) = _validation(record), _sample(record)
-    best = min(validation, key=lambda pair: pair[1], default=(None, None))
+    best = record.best or {}
     return {
         "run": str(watched.folder),
         "network": watched.number,
@@ -245,8 +254,8 @@ def _as_json(watched: Watched) -> dict[str, Any]:
         "seconds_left": _left(watched),
         "train_loss": recent_loss(record.steps["loss"]),
         "validation_loss": validation[-1][1] if validation else None,
-        "best_step": best[0],
-        "best_loss": best[1],
+        "best_step": best.get("step"),
+        "best_loss": best.get("validation_loss"),
         "sample_step": step if text else None,
         "sample": text or None,
         "advice": [{**entry, "text": with_own_flags(entry["text"])} for entry in record.advice],

@@ -130,6 +130,7 @@ class Screen:
 
     def _moved(self, _: Buffer) -> None:
         if not self._is_setting:
+            self._pending.clear()
             self._session.cursor = self._buffer.cursor_position
             self._message, self._column = "", None
             self._ahead.compute()

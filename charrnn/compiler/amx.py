@@ -60,7 +60,7 @@ def check_amx() -> None:
     if not is_there():
         raise ConfigError(
             "`precision` amx needs a processor with AMX-BF16 and Linux, which this machine lacks; "
-            "leave it out, or use float32"
+            "use `precision` float32"
         )
 
 

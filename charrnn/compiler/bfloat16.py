@@ -33,8 +33,8 @@ def check_bf16() -> None:
     """`ConfigError` if the processor has no instruction for it."""
     if not (INSTRUCTION or EMULATED):
         raise ConfigError(
-            "`precision` bf16 needs a processor with AVX512-BF16, which this one lacks; leave it "
-            "out, or use float32"
+            "`precision` bf16 needs a processor with AVX512-BF16, which this one lacks; use "
+            "`precision` float32"
         )
 
 

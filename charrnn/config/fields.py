@@ -91,7 +91,7 @@ class Setting:
 
 
 def _bound(limit: float) -> str:
-    return str(limit) if isinstance(limit, int) else f"{limit:g}"
+    return str(limit) if isinstance(limit, int) else f"{limit:.12g}"
 
 
 def setting(
@@ -262,4 +262,4 @@ def _shown(value: Any, is_kind: bool) -> str:
         return ", ".join(map(repr, value))
     if isinstance(value, int) and abs(value) >= 10**300:
         return "a number of more than 300 digits"
-    return f"{value:g}" if is_kind and isinstance(value, float) else repr(value)
+    return f"{value:.12g}" if is_kind and isinstance(value, float) else repr(value)

@@ -8,6 +8,7 @@ A file is a flat list of the settings in `charrnn.config`, named with underscore
 `batch_size = 50`.
 """
 
+import os
 import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
@@ -70,7 +71,7 @@ def preset(name: str, others: Others | None = None) -> dict[str, Any]:
     if name in presets():
         text = _PRESETS.joinpath(f"{name}.toml").read_text(encoding="utf-8")
         return _parsed(text, f"preset {name}", others)
-    if name.endswith(".toml") or Path(name).is_file():
+    if name.endswith(".toml") or os.path.isfile(name):  # noqa: PTH113  # of any name
         return read_settings(name, others)
     hint = did_you_mean(name, presets()) or f"; use {', '.join(presets())}"
     raise ConfigError(f"there is no preset {name!r:.60}{hint} (or give the path of a TOML file)")

@@ -21,13 +21,14 @@ class SamplingConfig(Settings):
         "Characters to write; with `until` or `lines`, the most (default then: 10,000), and with "
         "`match` (1,000). Without any of these: 500, and on to the end of a sentence.",
         0,
+        2**53,
     )
     until: Literal["sentence", "line", "paragraph", "document"] | None = sampling(
         None, "End at the first end of one, which is kept (see docs/writing.md)."
     )
-    lines: int | None = sampling(None, "End after this many lines.", 1)
+    lines: int | None = sampling(None, "End after this many lines.", 1, 10**12)
     after: int = sampling(
-        0, "With `until` and `lines`, count no end within this many characters.", 0
+        0, "With `until` and `lines`, count no end within this many characters.", 0, 10**12
     )
     temperature: float = sampling(
         0.8,
@@ -81,7 +82,7 @@ class SamplingConfig(Settings):
     max_copy: int = sampling(
         0,
         "Write no passage of this many characters that stands in the training text, whatever its "
-        "case, spaces and punctuation; 0: any. Authors repeat up to 27.",
+        "case, spaces and punctuation; 0: any. Shakespeare shares at most 27 with himself.",
         0,
         2**20,
     )
@@ -138,8 +139,8 @@ class SamplingConfig(Settings):
 class ShortConfig(Settings):
     """Which short texts pass, such as names: whole ones, the beginning in the prime included."""
 
-    min_length: int = short(0, "Characters of a whole short text, at least.", 0)
-    max_length: int | None = short(None, "Characters of a whole short text, at most.", 1)
+    min_length: int = short(0, "Characters of a whole short text, at least.", 0, 10**12)
+    max_length: int | None = short(None, "Characters of a whole short text, at most.", 1, 10**12)
     unique: bool = short(
         False, "Write no short text twice; small and capital letters are the same."
     )

@@ -81,7 +81,7 @@ class TrainConfig(Settings):
     decay_after: float = training(
         None,
         "Epochs before the learning rate begins to fall: cosine (default: a tenth of the run), "
-        "step (0: `decay_every`) and exponential.",
+        "step (default: 0, which means `decay_every`) and exponential (default: 0).",
         0.0,
         1e9,
     )
@@ -157,14 +157,15 @@ class TrainConfig(Settings):
     seed: int = run(0, "Seed of everything random.", 0, 2**63 - 1)
     eval_every: int | None = run(
         None,
-        "Steps between validations (default: whole epochs of at least 200 steps, at most 1000).",
+        "Steps between validations (default: with a time, such that there are at most 25; else "
+        "whole epochs of at least 200 steps, at most 1000).",
         1,
         10**12,
     )
     sample_every: int | None = run(
         None,
-        "Steps between printed samples (default: at the first five validations, then at every "
-        "fifth; 0: none). The last step has one too.",
+        "Steps between printed samples, and one at the end; 0: none (default: after steps 1, 10 "
+        "and 100, at the first five validations, then at every fifth).",
         0,
         10**12,
     )

@@ -196,6 +196,4 @@ def adapt(
     networks = [
         replace(network, model=model) for network, model in zip(mixture, models, strict=True)
     ]
-    if isinstance(trained, Mixture):
-        return Mixture(networks, trained.weights)
-    return networks[0]
+    return networks[0] if isinstance(trained, Trained) else Mixture(networks, mixture.weights)

@@ -166,6 +166,8 @@ def _evaluate(
                 if opening is not None:
                     opening.put(state, begin == 0)
             scored = np.where(begin > 0, begin + read.warm_up, 0)
+            # each character once: threads write what is observed of it
+            scored[1:] = np.maximum(scored[1:], begin[:-1] + read.length)
             walks = (
                 walk(ids, read.starts, begin, read.length, STEPS)
                 for ids in islice(cycle(read.texts), len(models))

@@ -18,7 +18,7 @@ from charrnn.network.network import Network
 from charrnn.network.parameters import Floats
 from charrnn.runtime.threads import Workers, ranges
 from charrnn.text.documents import resets
-from charrnn.text.vocab import Unknown
+from charrnn.text.vocab import Unknown, checked_ids
 
 TIE = np.float32(1 + 4e-6)
 """Probabilities that differ by less than this factor count as equal: the loss of a character, from
@@ -81,7 +81,10 @@ def score(
     vocab, pattern = mixture.vocab, mixture.corpus_config.document_separator
     if not 0 <= top <= len(vocab):
         raise ConfigError(f"`top` must be 0 to {len(vocab)}, the size of the vocabulary, not {top}")
-    ids = vocab.encode(text, unknown) if isinstance(text, str | bytes) else text
+    if isinstance(text, str | bytes):
+        ids = vocab.encode(text, unknown)
+    else:
+        ids = checked_ids(text, len(vocab))
     result = Score(
         nats=np.empty(len(ids), np.float32),
         rank=np.empty(len(ids), np.int32),

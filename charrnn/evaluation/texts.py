@@ -55,8 +55,9 @@ def evaluate_texts(
     firsts = np.cumsum(sizes + 1) - sizes - 1  # an id precedes each text
     resets = None
     if starts is not None:
-        checked = map(checked_starts, starts, sizes.tolist())
-        resets = np.concatenate([own + 1 + at for own, at in zip(checked, firsts, strict=True)])
+        checked = zip(map(checked_starts, starts, sizes.tolist()), firsts, sizes, strict=True)
+        # one at the end of a text, which means nothing there, would be in the next
+        resets = np.concatenate([own[own < size] + 1 + at for own, at, size in checked])
     losses = [np.zeros(int((sizes + 1).sum()), np.float32) for _ in models]
     order = np.argsort(sizes, kind="stable")
     with using(workers) as threads:

@@ -194,7 +194,10 @@ def _evaluation(networks: Mixture, card: Card) -> str:
     if loss is None:
         alone = [n.origin.loss for n in networks if n.origin.loss is not None]
         if not alone:
-            return "It was not measured: no text was held out in training.\n"
+            return (
+                "It was not measured: no text was held out in training, or none was read at this "
+                "step.\n"
+            )
         return (
             "It was not measured for all together. On the validation part of their text, each of "
             f"the\nnetworks alone has {min(alone):.4f} to {max(alone):.4f} nats per {unit}.\n"

@@ -33,7 +33,9 @@ AnyMark: TypeAlias = Any  # a Mark of a Writer, or the Marks of an Ensemble
 EVERY = 16
 """Characters between two stored states: at most as many are read again."""
 CONTEXT = 1024
-"""A state is that of any place that has the same characters before it, this many."""
+"""A state is that of any place that has the same characters before it: this many, or as many as
+attention reaches if that is more (`READ` at most).
+"""
 READ = 3072
 """Where no state is stored, the network reads this many characters before the place."""
 MOST_BYTES = 1 << 28
@@ -77,6 +79,8 @@ class Continuer:
         known_words: Lexicon | None = None,
     ) -> None:
         self.networks, self.known_words = Mixture.of(trained), known_words
+        reach = max(network.model.config.attention for network in self.networks)
+        self._context = min(max(CONTEXT, reach), READ)
         self._workers = workers or Workers(1)
         self._writers: dict[SamplingConfig, tuple[AnyWriter, AnyMark]] = {}
         self._marks: OrderedDict[str, AnyMark] = OrderedDict()
@@ -98,11 +102,12 @@ class Continuer:
         characters before the place, in its nearest characters; `progress(read, total)` reports it.
         Ends early, without a last word, once `is_cancelled` is true.
         """
-        (writer, begin), before = self._writer(request.config), request.before
+        (writer, begin), before = self._writer(request.config), self._tidied(request.before)
         if not self._read(writer, begin, before, is_cancelled, progress):
             return
-        start = self._control(writer, request)
-        writer.restart((request.config.seed, request.take, len(before)), start)
+        start = self._control(writer, request, before)
+        place = len(request.before)
+        writer.restart((request.config.seed, request.take, place), start)
         vocab, text, count, ended = self.networks.vocab, "", 0, -1
         decoder = Text(Endings(vocab, SamplingConfig(), None))
         while (end := _end(text)) is None and count < LONGEST and ended < 0:
@@ -114,7 +119,8 @@ class Continuer:
                 symbols = symbols[: STEP + ended - count]
             text += decoder.feed(symbols)
             if ended < 0 and len(vocab.in_symbols(text)) == count:  # no character is half written
-                self._store(_key(before + text, len(before + text)), writer.mark())
+                whole = before + text
+                self._store(self._key(whole, len(whole)), writer.mark())
             if words := _whole_words(text):
                 yield words
         yield text if ended >= 0 else text[:end] if end is not None else _whole_words(text) or text
@@ -130,11 +136,11 @@ class Continuer:
             self._bytes = 0
         return self._writers[config]
 
-    def _control(self, writer: AnyWriter, request: Request) -> int:
+    def _control(self, writer: AnyWriter, request: Request, before: str) -> int:
         """Let the writer draw as asked for; returns the state in which known words begin."""
         vocab, edges, start = self.networks.vocab, None, 0
         if request.only_known and self.known_words is not None:
-            known = self.known_words.automaton(vocab, request.before[-CONTEXT:])
+            known = self.known_words.automaton(vocab, before[-CONTEXT:])
             edges = Edges(known.first, known.symbols, known.targets, known.distance)
             start = known.start
         config = replace(request.config, length=LONGEST)
@@ -152,17 +158,17 @@ class Continuer:
     ) -> bool:
         """Bring the writer to the end of the text; False if it was cancelled on the way."""
         start = place = self._begin(writer, begin, text)
-        knows_enough = start == 0 or _key(text, start) in self._marks
+        knows_enough = start == 0 or self._key(text, start) in self._marks
         while place < len(text):
             if is_cancelled():
                 return False
             stop = min(len(text), place + EVERY)
-            ids = self._ids(text[place:stop])
+            ids = self.networks.vocab.encode(text[place:stop], "nearest")
             if len(ids):
                 writer.read(ids)
             place = stop
-            if knows_enough or place - start >= CONTEXT:
-                self._store(_key(text, place), writer.mark())
+            if knows_enough or place - start >= self._context:
+                self._store(self._key(text, place), writer.mark())
             if progress is not None:
                 progress(place - start, len(text) - start)
         return True
@@ -173,7 +179,7 @@ class Continuer:
         """
         first = max(0, len(text) - READ)
         for place in range(len(text), first, -1):
-            key = _key(text, place)
+            key = self._key(text, place)
             if key in self._marks:
                 self._marks.move_to_end(key)
                 writer.return_to(self._marks[key])
@@ -184,11 +190,16 @@ class Continuer:
         line = text.find("\n", first, first + READ // 4)
         return line + 1 if line >= 0 else first
 
-    def _ids(self, piece: str) -> Any:
-        config = self.networks.corpus_config
-        if self.networks.vocab.unit == "char":
-            piece = "".join(tidy(iter([piece]), config.newlines, config.normalize))
-        return self.networks.vocab.encode(piece, "nearest")
+    def _tidied(self, text: str) -> str:
+        """The end of a text, at least what is read of it, as the network's text was read."""
+        config, end = self.networks.corpus_config, text[-4 * READ :]
+        if self.networks.vocab.unit == "byte":
+            return end
+        return "".join(tidy(iter([end]), config.newlines, config.normalize))
+
+    def _key(self, text: str, place: int) -> str:
+        """What the state at a place of a text is stored under."""
+        return text[max(0, place - self._context) : place]
 
     def _store(self, key: str, mark: AnyMark) -> None:
         self._bytes += mark.nbytes - (self._marks[key].nbytes if key in self._marks else 0)
@@ -196,11 +207,6 @@ class Continuer:
         self._marks.move_to_end(key)
         while self._bytes > MOST_BYTES:
             self._bytes -= self._marks.popitem(last=False)[1].nbytes
-
-
-def _key(text: str, place: int) -> str:
-    """What the state at a place of a text is stored under."""
-    return text[max(0, place - CONTEXT) : place]
 
 
 def first_word(text: str) -> str:

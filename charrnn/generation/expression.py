@@ -20,6 +20,7 @@ from charrnn.generation.automaton import Automaton, product, with_end
 from charrnn.generation.subsets import SECONDS, Positions, TooLarge
 from charrnn.generation.utf8_sets import Node, graph_of, writable
 from charrnn.text.vocab import Vocab, name_of
+from charrnn.text.words import is_inner
 
 LONGEST = 10_000
 """Most characters of a pattern."""
@@ -54,21 +55,33 @@ def matching(pattern: str, vocab: Vocab, seconds: float = SECONDS) -> Automaton:
 def containing(words: Sequence[str], vocab: Vocab, prime: str = "") -> Automaton:
     """The texts that contain all of these words, in any order; there must be at least one.
 
-    A word stands where no letter or digit precedes or follows it, also in the prime; one that
+    A word stands where no letter, mark or digit precedes or follows it, also in the prime; one that
     begins in lower case may begin with a capital. `ConfigError` for one that the vocabulary cannot
     write, and for more than fit into an automaton.
     """
-    return reduce(product, (_containing(word, vocab, prime) for word in dict.fromkeys(words)))
+    # \w has no marks
+    marks = "".join(c for c in writable(vocab) if not c.isalnum() and is_inner(c))
+    automata = (_containing(word, vocab, prime, marks) for word in dict.fromkeys(words))
+    return reduce(product, automata)
 
 
-def _containing(word: str, vocab: Vocab, prime: str) -> Automaton:
+def longest_match(pattern: str) -> int | None:
+    """The most characters of a match; None if that is unknown."""
+    try:
+        return int(_parser.parse(pattern).getwidth()[1])
+    except (re.error, RecursionError, OverflowError, ValueError):  # a pattern of `regex` alone
+        return None
+
+
+def _containing(word: str, vocab: Vocab, prime: str, marks: str) -> Automaton:
+    inside, outside = rf"[\w{marks}]", rf"[^\w{marks}]"
     first, before, after = re.escape(word[0]), ".*", ".*"
     if word[0].islower() and len(word[0].upper()) == 1:
         first = f"[{word[0]}{word[0].upper()}]"
-    if re.match(r"\w", word):
-        before = r".*\W" if re.match(r"\w", prime[-1:]) else r"(?:.*\W)?"
-    if re.match(r"\w", word[-1]):
-        after = r"(?:\W.*)?"
+    if re.match(inside, word):
+        before = f".*{outside}" if re.match(inside, prime[-1:]) else f"(?:.*{outside})?"
+    if re.match(inside, word[-1]):
+        after = f"(?:{outside}.*)?"
     pattern = f"(?s){before}{first}{re.escape(word[1:])}{after}"
     return _automaton(pattern, vocab, f"`must` {word!r:.80}")
 

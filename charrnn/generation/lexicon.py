@@ -9,9 +9,10 @@ opening quotation mark, a word that stands in lower case may begin with a capita
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass, field
 from typing import Self
+
+import regex
 
 from charrnn.errors import CorpusError
 from charrnn.generation.automaton import Automaton
@@ -23,8 +24,10 @@ from charrnn.text.words import is_inner
 
 JOINERS = "'’-‐‑·._"
 """What joins two parts of a word if it stands alone between them."""
-FREE = ("CJK ", "HIRAGANA ", "KATAKANA ", "THAI ", "LAO ", "KHMER ", "MYANMAR ", "BOPOMOFO ")
-"""Names of scripts that set no spaces between words begin like this."""
+FREE = regex.compile(
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Bopomofo}]"
+)
+"""A character of a script that sets no spaces between words."""
 COMMON = frozenset(map(chr, (*range(0xC0), *range(0x2010, 0x205F), *range(0x3000, 0x3020))))
 """What a network of bytes may write between the words of a list, if it is no letter."""
 CONTEXT = 1000
@@ -106,21 +109,26 @@ def _tokens(text: str, progress: Progress | None = None) -> tuple[set[str], set[
         place += len(piece)
         if progress is not None:
             progress(min(place, len(text)), len(text))
-    words = {each for each in seen if is_inner(each[0])}
+    words = {each for each in seen if _is_inner(each[0])}
     if not words:
         raise CorpusError("`known_words`: there is no word in this text")
-    return words, {each for each in seen if not is_inner(each[0])}
+    return words, {each for each in seen if not _is_inner(each[0])}
+
+
+def _is_inner(character: str) -> bool:
+    """Whether words are made of it, or it stands for what a network cannot write."""
+    return character == "\ufffd" or is_inner(character)
 
 
 def is_free(character: str) -> bool:
     """True for the letters of scripts that set no spaces between words."""
-    return is_inner(character) and unicodedata.name(character, "").startswith(FREE)
+    return is_inner(character) and FREE.match(character) is not None
 
 
 def _token(characters: set[str]) -> re.Pattern[str]:
     """A word, a free character, or what stands between, in a text of these characters."""
     free = {c for c in characters if is_free(c)}
-    inner = {c for c in characters if is_inner(c)} - free
+    inner = {c for c in characters if _is_inner(c)} - free
     word, alone, other = _set(inner), _set(free), _set(characters - inner - free)
     return re.compile(f"{word}+(?:{_set(set(JOINERS))}{word}+)*|{alone}|{other}+")
 

@@ -89,6 +89,9 @@ class ManuscriptFile:
             before, self.path = self.path, _free(self.path)
             self._state, self._digest = (), ""
             self.note = f"{before.name} was changed by another program; saving to {self.path.name}"
+        if self._newline == "\r\n" and "\r\n" in text:  # the network wrote some, too
+            kept = [n for n in range(len(text)) if not text.startswith("\r\n", n)]
+            text, authors = ("".join(each[n] for n in kept) for each in (text, authors))
         data = self._encoded(text)
         digest = hashlib.sha256(data).hexdigest()
         this = {

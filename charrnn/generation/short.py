@@ -14,6 +14,7 @@ from charrnn.config import SamplingConfig, ShortConfig
 from charrnn.errors import SamplingError
 from charrnn.generation.allowed import allowed
 from charrnn.generation.arguments import check_arguments
+from charrnn.generation.expression import longest_match
 from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.readers import endings_of, reader_of
 from charrnn.generation.stopping import symbols_of
@@ -21,6 +22,7 @@ from charrnn.generation.takes import write_takes
 from charrnn.generation.writer import Progress
 from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
+from charrnn.text.documents import TAIL
 from charrnn.text.endings import NEWLINE
 
 LENGTH = 500
@@ -30,7 +32,7 @@ ONE_LINE = ".*"
 MOST = 2048
 """Texts written side by side."""
 SEPARATOR = 64
-"""Characters that a separator of documents may have, at most."""
+"""Characters that a separator of documents may have, unless its pattern sets a higher limit."""
 WINDOW, FEWEST = 2000, 2
 """`ShortTexts` gives up when fewer than FEWEST of the last WINDOW texts have passed."""
 
@@ -103,7 +105,7 @@ class ShortTexts:
         if length is None:
             # a line needs its newline, a separator may be longer
             longest = self.short.min_length + LENGTH
-            length = longest if most is None else most + (1 if is_line else SEPARATOR)
+            length = longest if most is None else most + (1 if is_line else _most(separator))
             vocab, is_steady = self._networks.vocab, config.temperature_to is None
             if vocab.unit == "byte" and is_steady and max(vocab.codes) > 127:
                 length *= 4  # bytes that a character may have
@@ -114,7 +116,7 @@ class ShortTexts:
         """How many characters of a separator may follow a text, at most, apart from white space."""
         separator = self._networks.corpus_config.document_separator or ""
         is_visible = bool(set(separator) - set("\\nrt+*" + whitespace))
-        return SEPARATOR if is_visible and self._endings.document is not None else 0
+        return _most(separator) if is_visible and self._endings.document is not None else 0
 
     def exclude(self, name: str, text: Corpus | str) -> None:
         """Let no text pass that is a whole line or document of this one (or what `config.until`
@@ -176,7 +178,7 @@ class ShortTexts:
             for text, written in write_takes(reader, endings, ids, streams, take, is_over=is_over):
                 whole = begun + written
                 ended = LACKING if self._went_on(whole) else text.ended
-                yield endings.bare(whole, text.ended), ended
+                yield endings.bare(whole, text.tail), ended
             take += streams
 
     def _went_on(self, text: str) -> bool:
@@ -219,3 +221,9 @@ class ShortTexts:
 def folded(text: str) -> str:
     """What two short texts are compared by: small letters, and single spaces."""
     return " ".join(text.casefold().split())
+
+
+def _most(separator: str | None) -> int:
+    """The most characters of a separator of documents."""
+    width = longest_match(separator or "")
+    return max(SEPARATOR, width) if width is not None and width <= TAIL else SEPARATOR

@@ -148,19 +148,17 @@ class Endings:
         before = _unfinished(before[-CONTEXT:], self.document)
         return _unfinished(self._characters(before), self.find)
 
-    def bare(self, text: str, ended: str) -> str:
-        """A text without the separator or newline that ended it, and the space around it."""
-        if ended == "document" and self._pattern is not None:
-            symbols = self.vocab.in_symbols(text)
-            for match in self._pattern.finditer(symbols):
-                if match.end() == len(symbols):
-                    symbols = symbols[: match.start()]
-            text = self._characters(symbols)
-        return text.strip()
+    def bare(self, text: str, tail: int) -> str:
+        """A text without the separator that ended it (`Text.tail`), and the space around it."""
+        symbols = self.vocab.in_symbols(text)
+        return self._characters(symbols[: len(symbols) - tail]).strip()
 
     def units(self, text: Corpus | str) -> Iterator[str]:
         """The sentences, lines, paragraphs or documents of a text, as `bare` leaves them."""
-        whole = text if isinstance(text, str) else text.vocab.decode(text.ids)
+        if isinstance(text, str):
+            whole = text
+        else:  # bytes that are no UTF-8 stay what they are
+            whole = self._characters(symbols_of(text.vocab, text.ids[:, None])[0])
         for document in self._documents(whole):
             begin = 0
             for end in ends(document, self.unit or "line"):  # of documents, there is none
@@ -188,7 +186,8 @@ class Text:
 
     Bytes are read as UTF-8, and a character of several bytes is held back until it is complete.
     A byte that belongs to none becomes a surrogate, as in `os.fsdecode`, so that
-    text.encode("utf-8", "surrogateescape") is what the network wrote.
+    text.encode("utf-8", "surrogateescape") is what the network wrote. `tail` is how many symbols of
+    a document's separator it ends with.
     """
 
     def __init__(self, endings: Endings, before: str = "") -> None:
@@ -206,7 +205,7 @@ class Text:
         if endings.find is not None:
             characters = before if self._utf8 is None else characters_of(before)
             self._unit = Limit(endings.find, characters, config.after, count)
-        self._name, self.ended = endings.unit, ""
+        self._name, self.ended, self.tail = endings.unit, "", 0
 
     def read(self, symbols: str, end: int, last: bool = False) -> str:
         """As `feed`, for symbols of which those from `end` on were not drawn, if it is not
@@ -241,6 +240,8 @@ class Text:
                 self.ended = self._name or ""
                 return text
         self.ended = "document" if is_document else "stop" if self._stop.reached else ""
+        if is_document and self._document is not None:
+            self.tail = self._document.tail
         return text
 
     def copy(self) -> Self:

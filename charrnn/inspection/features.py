@@ -25,7 +25,9 @@ Span = tuple[int, int]
 
 CLOSING = {'"': '"', "“": "”", "„": "“”", "«": "»", "‘": "’"}
 """The quotation marks that open, and those that close what they open; ' is an apostrophe."""
-VOWELS = frozenset("aeiouаеёиоуыэюяαεηιουω")
+VOWELS = frozenset("aeiouæøœаеёиоуыэюяіїєαεηιουω")
+GLIDES = frozenset("йў")
+"""Consonants that are written as a vowel with a mark."""
 _QUOTE = regex.compile(r"\r?\n[ \t]*\r?\n|[\"“”„«»‘’]")
 _BRACKET = regex.compile(r"\r?\n[ \t]*\r?\n|[()\[\]]")
 _BRACE = regex.compile(r"[{}]")
@@ -85,7 +87,7 @@ def text_features(
             text, ((_name_of(m)[1], m.end()) for m in _SPEAKER.finditer(text))
         ),
         "upper case": _where(text, str.isupper),
-        "vowel": _where(text, _is_vowel),
+        "vowel": _where(text, is_vowel),
         "between words": _where(text, lambda ch: not (ch.isalnum() or ch in "'’")),
         "in the indentation": _marked(text, (m.span(1) for m in _INDENTATION.finditer(text))),
         "deeply indented": _is_above_median(_depths(text)),
@@ -114,8 +116,10 @@ def _where(text: str, is_so: Callable[[str], bool]) -> Flags:
     return flags[each] if len(text) else np.zeros(0, np.bool_)
 
 
-def _is_vowel(ch: str) -> bool:
-    return bool({ch.lower(), unicodedata.normalize("NFD", ch)[0].lower()} & VOWELS)
+def is_vowel(ch: str) -> bool:
+    """Whether a Latin, Cyrillic or Greek letter is a vowel, whatever its case and marks."""
+    low = ch.lower()
+    return low not in GLIDES and bool({low, unicodedata.normalize("NFD", low)[0]} & VOWELS)
 
 
 def _columns(text: str) -> NDArray[np.int64]:

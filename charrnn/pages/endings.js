@@ -62,10 +62,10 @@
   }
 
   // The first word and the space before it; in scripts that separate no words, one character.
-  function wordEnd(text, begin, start, isWhole) {
+  function wordEnd(text, begin) {
     NEXT_WORD.lastIndex = begin;
     const match = NEXT_WORD.exec(text), at = NEXT_WORD.lastIndex;
-    if (match === null || (at === text.length && (isWhole || !match[1]))) return null;
+    if (match === null || at === text.length) return null; // a letter or mark may follow
     return end(at, at, true);
   }
 

@@ -5,7 +5,7 @@
   const JOINERS = "'’\\-‐‑·._";
   const FREE = "\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Thai}" +
     "\\p{Script=Lao}\\p{Script=Khmer}\\p{Script=Myanmar}\\p{Script=Bopomofo}";
-  const INNER = "\\p{L}\\p{M}\\p{N}\\xad\\u200c\\u200d";
+  const INNER = "\\p{L}\\p{M}\\p{N}\\xad\\u200c\\u200d\\ufffd";
   const FIRST_INNER = new RegExp(`^[${INNER}]`, "u");
   const CONTEXT = 1000; // characters of a text that are read
 

@@ -68,8 +68,7 @@
           for (const choice of event.choices) {
             written += choice.text;
             const match = isWord ? WORD.exec(written) : null;
-            const isWhole = match && (match[0].length < written.length || match[1] !== undefined);
-            if (isWhole) {
+            if (match && match[0].length < written.length) {
               pass(match[0].length);
               return { text: written.slice(0, passed), ended: "until" };
             }

@@ -56,7 +56,10 @@
       if (!this.#storage) return "";
       const draft = this.#id ? this.#read(PREFIX + this.#id)
         : this.list().find((each) => each.page === this.page);
-      if (draft) this.#own(draft.key.slice(PREFIX.length));
+      if (draft) {
+        this.#own(draft.key.slice(PREFIX.length));
+        this.#written = draft.text; // kept elsewhere if another tab writes there
+      }
       return draft ? draft.text : "";
     }
 

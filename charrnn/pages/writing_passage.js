@@ -7,7 +7,8 @@
   const EXACT = 1000; // symbols
   // A short text is read from the start state of its take, as `charrnn sample` reads it; a longer one
   // always from the same, since reading it for each take would take seconds and change nothing.
-  const startsOf = (before) => before.length > EXACT ? { start: 0 } : {};
+  const startsOf = (before) =>
+    before.length > 2 * EXACT || Array.from(before).length > EXACT ? { start: 0 } : {};
   const byId = (id) => document.getElementById(id);
 
   class Passages {
@@ -57,6 +58,7 @@
 
     // What was written last in another way: its next take.
     another() {
+      this.close();
       const { start, before, text, settings, first } = this.#last, group = this.#group();
       this.stop();
       this.#editor.replace(start, start + text.length, "", group);
@@ -92,7 +94,7 @@
           before, { ...settings, ...startsOf(before) }, { onText, signal });
         if (this.#running !== running) return;
         put();
-        this.#end(last, ended === "length" && settings.until ? ": that is the length set" : "");
+        this.#end(last, ended === "length" && settings.until ? ": that is the most it writes" : "");
       } catch (error) {
         if (this.#running !== running) return;
         put();

@@ -54,6 +54,11 @@ class HeldOut:
         return f"HeldOut({len(self.ids):,} of {self.whole:,} symbols, {self.mean:.4f} nats each)"
 
     @property
+    def where(self) -> str:
+        """What its text is called."""
+        return "held-out text" if self.part == "validation" else "training text"
+
+    @property
     def mean(self) -> float:
         """Nats per symbol."""
         return float(self.score.nats.mean(dtype=np.float64))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.inspection.features import VOWELS
+from charrnn.inspection.features import is_vowel
 from charrnn.pages.charts import Labels, bars, stacked
 from charrnn.pages.label_map import Glyph, map_chart
 from charrnn.pages.lines import Series, line_chart, zoom_data
@@ -101,8 +101,8 @@ def _surprise(read: HeldOut) -> str:
     ]
     labels = Labels(
         "surprise",
-        "Surprise over the held-out text",
-        "The mean surprise of neighboring characters, from the beginning of the held-out text to "
+        f"Surprise over the {read.where}",
+        f"The mean surprise of neighboring characters, from the beginning of the {read.where} to "
         "its end. High places are passages that the network did not expect.",
         "character",
         "nats",
@@ -231,11 +231,10 @@ def kind_of(symbol: str) -> int:
     """The number of its kind in `KINDS`."""
     if len(symbol) > 1:  # the unknown one
         return 5
-    base = unicodedata.normalize("NFD", symbol)[0].lower()
     if symbol.isalpha():
         if symbol.isupper():
             return 2
-        return 0 if base in VOWELS else 1
+        return 0 if is_vowel(symbol) else 1
     if symbol.isdigit():
         return 3
     return 4 if unicodedata.category(symbol)[0] in "PS" else 5

@@ -87,8 +87,8 @@ def surprising_lines(story: Story) -> str:
 
 def units(story: Story) -> str:
     """Units that detect a feature of the text, over pieces of it."""
-    within = story.inside
-    if within is None or within.units is None:
+    within, read = story.inside, story.held_out
+    if within is None or within.units is None or read is None:
         return ""
     found, rows = within.units, []
     for feature in found.features:
@@ -110,7 +110,7 @@ def units(story: Story) -> str:
         "all would do as well by chance. It means something if its AUC is at least 0.9 and half as "
         "far from 1 as that of the best unit of the same network before training. Most units mean "
         "nothing by themselves. Measured on "
-        f"{within.characters:,} characters of held-out text.</p>"
+        f"{counted(within.characters, NOUNS[read.unit])} of {read.where}.</p>"
     )
 
 
@@ -145,7 +145,8 @@ def gates(story: Story) -> str:
 
 def reach(story: Story) -> str:
     """How far back gradients reach, beside a plain recurrent net."""
-    if not story.reach:
+    read = story.held_out
+    if not story.reach or read is None:
         return ""
     places = (1, 10, 25, 50, LAGS)
     rows = [
@@ -166,7 +167,7 @@ def reach(story: Story) -> str:
         + figure(
             story,
             "reach",
-            "The scale is logarithmic. Means of 16 places in the held-out text.",
+            f"The scale is logarithmic. Means of 16 places in the {read.where}.",
             table(("network", *(f"{k} back" for k in places)), rows),
         )
     )

@@ -40,7 +40,9 @@ def lead(story: Story) -> str:
         f"{counted(size, noun)}, {times}{_time(run)}."
     )
     symbols = len(run.trained.vocab)
-    end = f" At first each of the {symbols:,} {noun}s was as likely as any other to come next."
+    end = ""
+    if not run.is_fine_tuned:
+        end = f" At first each of the {symbols:,} {noun}s was as likely as any other to come next."
     loss = story.loss
     if loss is not None:
         choices = f"{math.exp(min(loss, 700)):.1f} equally likely ones"
@@ -160,7 +162,7 @@ def _with_flags(text: str) -> str:
 def _best(step: int, loss: float, run: RunFacts) -> str:
     last = run.validations[-1]
     if last["step"] == step:
-        rest = "" if run.step >= run.total_steps else ", and it has not ended yet"
+        rest = "" if run.is_over else ", and it has not ended yet"
         return f"It was best at the end, at step {step:,}: {loss:.3f} nats{rest}."
     worse = last["validation_loss"] - loss
     text = f"It was best at step {step:,}: {loss:.3f} nats."

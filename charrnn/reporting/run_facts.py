@@ -13,7 +13,7 @@ from charrnn.checkpoint.paths import BEST, LAST, find_checkpoint
 from charrnn.checkpoint.trained import Trained, load
 from charrnn.config import TrainConfig
 from charrnn.reporting.advice import Advice, advice
-from charrnn.training.entries import Entry, read_history
+from charrnn.training.entries import Entry, judged_since, read_history, seconds_of_entries
 from charrnn.training.run import Run
 from charrnn.training.run_file import describe_run
 from charrnn.training.run_folder import RunFolder
@@ -31,7 +31,8 @@ class RunFacts:
     validations: entries of the history, in order. steps, samples: the record of every step, with
         `loss`, `gradient_norm` and `learning_rate` (step i at i - 1), and what the network wrote
         (`step`, `epoch`, `text`); empty if there is none. advice: what was wrong
-        (`reporting.advice`).
+        (`reporting.advice`). is_over: whether the run has ended. text_since: the step up to
+        which validations are of the text before it grew; 0 if none is.
     """
 
     name: str
@@ -45,6 +46,8 @@ class RunFacts:
     steps_per_epoch: int
     is_fine_tuned: bool = False
     advice: tuple[Advice, ...] = ()
+    is_over: bool = True
+    text_since: int = 0
 
     @property
     def losses(self) -> NDArray[Any]:
@@ -79,8 +82,9 @@ class RunFacts:
 
     @property
     def best(self) -> Entry | None:
-        """The validation with the lowest loss."""
-        return min(self.validations, key=lambda entry: entry["validation_loss"], default=None)
+        """The validation with the lowest loss on the text as it is."""
+        known = [entry for entry in self.validations if entry["step"] > self.text_since]
+        return min(known, key=lambda entry: entry["validation_loss"], default=None)
 
 
 def facts_of(source: Source) -> RunFacts:
@@ -99,6 +103,8 @@ def facts_of(source: Source) -> RunFacts:
             source.steps_per_epoch,
             source.init_from is not None,
             tuple(advice(source)),
+            source.ended_by(seconds_of_entries(source.history)) is not None,
+            judged_since(source.progress.best_step, source.progress.text_since),
         )
     path = source.path if isinstance(source, RunFolder) else Path(source)
     checkpoint = find_checkpoint(path)
@@ -122,6 +128,8 @@ def facts_of(source: Source) -> RunFacts:
         record.steps_per_epoch,
         run["init_from"] is not None,
         tuple(Advice(entry["kind"], entry["text"]) for entry in record.advice),
+        record.is_over,
+        judged_since(record.best_step, record.text_since),
     )
 
 

@@ -122,10 +122,11 @@ class CacheFile:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            file, self._file = self._file, None
+            with contextlib.suppress(OSError):
+                file.close()  # a network drive may say only here that it is full
             with contextlib.suppress(OSError):
                 self._part.unlink(missing_ok=True)
-            self._file = None
 
     def write(self, piece: npt.NDArray[Any]) -> None:
         """Write the next part of the array."""

@@ -213,3 +213,18 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a folder; False, like the next two, where it cannot be known."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a file."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Whether there is anything."""
+    return os.path.exists(path)  # noqa: PTH110

@@ -248,7 +248,14 @@ class Service:
         return made
 
     def _check_room(self, texts: int) -> None:
-        if self.engine.texts + texts > self.config.batch + self.config.waiting:
+        most = self.config.batch + self.config.waiting
+        if texts > most:
+            raise Refusal(
+                f"{texts} texts are more than this server has places for: ask for {most} at most",
+                "n",
+                "too_many_texts",
+            )
+        if self.engine.texts + texts > most:
             raise _busy()
 
     async def _written(self, request: Request, streams: Sequence[Stream], work: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from charrnn.text.decoding import codec_name
+from charrnn.text.decoding import codec_name, is_wide
 from charrnn.text.encodings import Marks, iconv_name
 from charrnn.text.findings import Examined, Finding, Level
 from charrnn.text.misread import find_misread
@@ -22,6 +22,8 @@ NAMED = 4
 LOST = 1e-4
 """Fraction of the characters that may have been lost or misread in an earlier conversion."""
 _JOINERS = "\u200c\u200d"  # parts of words in some scripts, and of emoji
+_VISIBLE = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+"""Format characters that are printed: signs above or around numbers."""
 _CONTROL = {"\b": "backspace", "\v": "vertical tab", "\f": "form feed", "\x1b": "escape"}
 
 
@@ -46,24 +48,29 @@ def misread(text: Examined) -> Iterator[Finding]:
         return
     line, where = text.line(found.first)
     what = f"{found.shown!r} in {where} was {found.meant!r}, one of {found.groups:,} such groups"
-    if codec_name(corpus.config.encoding) != "utf-8":
+    name = corpus.config.encoding
+    is_utf8 = codec_name(name) == "utf-8"
+    if not is_utf8 and found.is_whole and not is_wide(name):
         yield Finding(
             "encoding",
             "fix",
-            f"{what}: the text is UTF-8; leave out `encoding` {corpus.config.encoding}",
+            f"{what}: the text is UTF-8; leave out `encoding` {name}",
             {"encoding": "utf-8"},
             (line,),
         )
         return
-    program, how = "ftfy", "Mend it with the Python package ftfy"
-    if found.is_whole:
-        program, how = f"iconv -f utf-8 -t {iconv_name(found.encoding)}", "Mend it"
+    program = "ftfy" if is_utf8 else f"ftfy -e {iconv_name(name)}"
+    how = "Mend it with the Python package ftfy"
+    if found.is_whole:  # but for a byte order mark, which -c leaves out
+        how = "Mend it"
+        program = f"iconv -c -f {iconv_name(name)} -t {iconv_name(found.encoding)}"
     level: Level = "fix" if found.groups > LOST * len(corpus) else "note"
     yield Finding(
         "encoding",
         level,
         f"{what}: UTF-8 was once read as {found.encoding}. {how}:",
-        lines=(line,),
+        {} if is_utf8 or len(corpus.sources) > 1 else {"encoding": "utf-8"},  # of what is mended
+        (line,),
         command=text.through(program),
     )
 
@@ -75,9 +82,11 @@ def lost(text: Examined) -> Iterator[Finding]:
         line, where = text.line(int(text.where("\ufffd")[0]))
         level: Level = "fix" if count > LOST * len(text.corpus) else "note"
         what = f"{counted(count, 'character')} lost in an earlier conversion (U+FFFD, {where})"
-        yield Finding(
-            "encoding", level, f"{what}: take the text from its source again", {}, (line,)
-        )
+        advice = "take the text from its source again"
+        if text.corpus.config.encoding_errors == "replace":
+            what = f"{counted(count, 'character')} lost (U+FFFD, {where})"
+            advice = "name the real `encoding`; charrnn check guesses it without `encoding_errors`"
+        yield Finding("encoding", level, f"{what}: {advice}", {}, (line,))
 
 
 def line_ends(text: Examined, marks: Marks) -> Iterator[Finding]:
@@ -120,7 +129,7 @@ def control_characters(text: Examined) -> Iterator[Finding]:
 
 
 def _is_invisible(symbol: str) -> bool:
-    if symbol in "\n\t\r" or symbol in _JOINERS:
+    if symbol in "\n\t\r" or symbol in _JOINERS or symbol in _VISIBLE:
         return False
     return unicodedata.category(symbol) in ("Cc", "Cf", "Cn", "Co", "Zl", "Zp")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from charrnn.text.corpus import Corpus
+from charrnn.text.corpus import Corpus, part_sizes
 from charrnn.text.findings import Examined, Finding
 from charrnn.text.repeats import find_repeats, repeated_lines
 from charrnn.text.separators import likely_separator
@@ -42,7 +42,7 @@ def repeats(text: Examined, progress: Callable[[int, int], None] | None = None) 
     if not np.may_share_memory(corpus.train, corpus.ids):  # documents were drawn for validation
         both = np.concatenate([corpus.train, corpus.validation])
         leaked = find_repeats(both, len(corpus.train)).leaked
-    share = f"{100 * found.share:.2g} % of the text is in passages that stand in it before"
+    share = f"{100 * found.share:.3g} % of the text is in passages that stand in it before"
     if not found.share:
         share = "no passage stands in the text twice"
     if found.share < LITTLE_REPEATED and leaked < LEAKED:
@@ -89,7 +89,7 @@ def documents(text: Examined) -> Finding:
     if pattern is not None:
         starts = corpus.document_starts
         count = 1 + (0 if starts is None else len(starts))
-        if count > 1:
+        if count > 1 + len(part_sizes(corpus.sources)):  # each part begins one
             return Finding("documents", "ok", f"{count:,}")
         what = f"`document_separator` {pattern!r} does not match anywhere in the text"
         return Finding("documents", "fix", what)

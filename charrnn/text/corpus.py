@@ -132,7 +132,7 @@ class Corpus:
                 encoded = _encoded(reading, vocab, extend, file)
         counter.end()
         encoded = replace(encoded, skipped=(*skipped, *encoded.skipped))
-        return cls._made(encoded, config, vocab, name)
+        return cls._made(encoded, config, vocab, name, least=1 if vocab or extend else 2)
 
     @classmethod
     def from_text(
@@ -156,10 +156,12 @@ class Corpus:
         chunks = (text[a : a + CHUNK] for a in range(0, len(text), CHUNK))
         reading = Reading([InputFile(where, None)], read_as, lambda *_: chunks)
         encoded = _encoded(reading, vocab, extend, CacheFile(None))
-        return cls._made(encoded, config, vocab, name)
+        return cls._made(encoded, config, vocab, name, least=1 if vocab or extend else 2)
 
     @classmethod
-    def _made(cls, encoded: Encoded, config: CorpusConfig, vocab: Vocab | None, name: str) -> Self:
+    def _made(
+        cls, encoded: Encoded, config: CorpusConfig, vocab: Vocab | None, name: str, least: int
+    ) -> Self:
         sizes = part_sizes(encoded.sources)
         for part in PARTS:
             if sizes.get(part, 2) < 2:
@@ -172,7 +174,7 @@ class Corpus:
         text = vars(encoded) | {"vocab": vocab or encoded.vocab}
         made = cls(config=config, name=_folder_name(name), **text)
         left = made._sizes[0]  # drawing documents does not leave less
-        if left < (2 if vocab is None else 1):  # one character can be evaluated
+        if left < least:  # one character can be evaluated
             raise CorpusError(
                 f"{_where(encoded.sources)}: the text has {counted(len(made), 'character')}, with "
                 f"{left} to train on; at least 2 are needed: use a longer text, or "

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from charrnn.errors import CorpusError
 from charrnn.text.contents import read_bytes
-from charrnn.text.kinds import wide_encoding
+from charrnn.text.kinds import is_written, wide_encoding
 from charrnn.text.sources import InputFile
 
 _MARKS = "‘’“”„–—…«»"
@@ -95,6 +95,8 @@ def guess_encoding(files: Iterable[InputFile], stdin: BinaryIO | None = None) ->
     """
     guess = path = other = None
     for file in files:
+        if file.in_folder and not is_written(file.path):
+            continue  # it is not read
         for head in _bytes(file, stdin):
             wide = wide_encoding(head)
             break
@@ -124,7 +126,8 @@ def _not_utf8(chunks: Iterator[bytes]) -> tuple[bytes, bool]:
         try:
             is_strange = not decoder.decode(chunk).isascii() or is_strange
         except UnicodeDecodeError:
-            return chunk if is_first else chunk[chunk.find(b"\n") + 1 :], False
+            rest = chunk[chunk.find(b"\n") + 1 :]
+            return chunk if is_first or rest.isascii() else rest, False
         is_first = False
     return b"", is_strange
 

@@ -173,6 +173,9 @@ class Limit:
     before: what precedes the text; the first unit may begin in it.
     after: ends within this many characters do not count. count: the number of ends.
     reach: the characters of an end, at most, which may come in several pieces.
+
+    reached: whether the end has come. tail: how many of the last characters are its separator, if
+    the unit is a document.
     """
 
     def __init__(
@@ -181,7 +184,7 @@ class Limit:
         self._find, self._text, self._left, self._reach = find, before, count, reach
         self._start = self._passed = len(before)
         self._least = len(before) + after
-        self._begin = self._search = 0
+        self._begin = self._search = self.tail = 0
         self.reached = False
         while (end := find(before, self._begin, self._search, True)) is not None:
             self._begin = self._search = max(end.at, end.search)
@@ -204,7 +207,7 @@ class Limit:
             if end.at > self._least:
                 self._left -= 1
                 if self._left <= 0 and may_end(self._text[self._start : end.at]):
-                    stop, self.reached = end.at, True
+                    stop, self.reached, self.tail = end.at, True, end.at - end.search
                     break
         else:
             self._search = max(self._search, len(self._text) - self._reach)

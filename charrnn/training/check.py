@@ -93,6 +93,7 @@ def check(
         config = replace(config, encoding=guess)
         corpus = read(config)
     is_file = isinstance(sources, str | Path) and Path(sources).is_file()
+    is_file = is_file and len(corpus.sources) == 1
     text = Examined(corpus, quoted(str(sources)) if is_file else "FILE", _packing_of(corpus))
     were_read = {source.path for source in corpus.sources}
     files = [] if is_pipe else [file for file in files if file.path in were_read]
@@ -154,7 +155,8 @@ def advice(corpus: Corpus) -> list[Finding]:
     the most important first. Repeats are not sought in texts of more than 100 million characters.
     """
     first, *others = corpus.sources
-    text = Examined(corpus, "FILE" if others else quoted(first.path), _packing_of(corpus))
+    is_file = not others and os.path.isfile(first.path)  # noqa: PTH113
+    text = Examined(corpus, quoted(first.path) if is_file else "FILE", _packing_of(corpus))
     found = (
         [*characters.misread(text), *characters.lost(text)] if corpus.vocab.unit == "char" else []
     )

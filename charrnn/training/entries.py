@@ -71,6 +71,14 @@ def seconds_of_entries(entries: Sequence[Entry]) -> float:
     return max((float(entry.get("seconds") or 0.0) for entry in entries), default=0.0)
 
 
+def judged_since(best_step: int | None, text_since: int) -> int:
+    """The step up to which validations no longer count, because the text has grown since; 0 if all
+    count. With a file of its own to validate on, an earlier step may still be the best.
+    """
+    is_file = best_step is not None and best_step <= text_since
+    return 0 if is_file else text_since
+
+
 def read_lines(path: Path) -> list[Entry]:
     """The JSON objects in a file, one per line; anything else, such as a line cut off by a crash,
     is skipped, and so is what is not a regular file.

@@ -175,7 +175,7 @@ def _decided(
     model = model.filled(dropout=drops[0], input_dropout=drops[1]).resolved()
     training = training.filled(
         warmup=min(WARM_UP_STEPS, steps // 20),
-        decay_after=round(HELD * passes, 6) if training.schedule == "cosine" else 0.0,
+        decay_after=min(1e9, round(HELD * passes, 6)) if training.schedule == "cosine" else 0.0,
     )
     if training.precision == "auto":
         training = replace(training, precision="float32")

@@ -29,8 +29,8 @@ STEPS, SAMPLES = "steps.bin", "samples.jsonl"
 """The files in a run's folder."""
 FIELDS = "loss", "gradient_norm", "learning_rate"
 STEP = np.dtype([(name, "<f4") for name in FIELDS])
-"""The record of a step: its loss in nats per character, the norm of its gradient before clipping,
-and the learning rate of its update. NaN: unknown.
+"""The record of a step: its loss in nats per character, the norm of its gradient before clipping by
+norm, and the learning rate of its update. NaN: unknown.
 """
 MOST_LOSS = 1e4
 """A loss above this, in nats per character, is none: the bytes are damaged."""

@@ -20,13 +20,14 @@ from charrnn.checkpoint.header import configuration, count, opened_safely, value
 from charrnn.checkpoint.paths import BEST, LAST, LOCK, ROOT, newest_folder
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import RunError
-from charrnn.runtime.files import is_locked, read_regular
+from charrnn.runtime.files import exists, is_file, is_folder, is_locked, read_regular
 from charrnn.training.curves import run_html
 from charrnn.training.entries import (
     MOST_READ,
     Entry,
     has_numbers,
     has_step,
+    judged_since,
     place,
     read_advice,
     read_history,
@@ -44,12 +45,14 @@ class RunRecord:
     model, config: the settings of network and training, as of the last checkpoint.
     steps_per_epoch: steps in a pass over the training text.
     steps: a structured array; element i is step i + 1, with the fields `loss`, `gradient_norm`
-        (before clipping) and `learning_rate`, float32; NaN where that was not recorded, or is
-        damaged: a loss below 0 or above 10,000.
+        (before clipping by norm) and `learning_rate`, float32; NaN where that was not recorded, or
+        is damaged: a loss below 0 or above 10,000.
     history: the entries of validations and of returns to an earlier step, in order (as in
         history.jsonl: `step`, `epoch`, `train_loss`, `validation_loss`, ..., `seconds`).
     samples: what the network wrote in training: `step`, `epoch` and `text`.
     is_running: whether a process is training in the folder.
+    best_step, text_since: the step of the best checkpoint, and the one since which the text is as
+        it is (0: since the first), both as of the last checkpoint.
     """
 
     folder: Path
@@ -60,6 +63,8 @@ class RunRecord:
     history: Sequence[Entry]
     samples: Sequence[Entry]
     is_running: bool
+    best_step: int | None = None
+    text_since: int = 0
 
     def __repr__(self) -> str:
         return f"RunRecord({str(self.folder)!r}, step {self.step:,} of {self.total_steps:,})"
@@ -81,7 +86,10 @@ class RunRecord:
             steps_per_epoch = count(run_about, "steps_per_epoch", least=1)
             config.total_steps(steps_per_epoch)  # raises if there is no length
             saved = value(run_about, "history", list)
-            step = count(value(run_about, "progress", dict), "step")
+            progress = value(run_about, "progress", dict)
+            step, best_step = count(progress, "step"), progress.get("best_step")
+            best_step = None if best_step is None else count(progress, "best_step")
+            text_since = count(progress, "text_since")
         return cls(
             folder=folder,
             model=model,
@@ -91,6 +99,8 @@ class RunRecord:
             history=_history(folder, saved),
             samples=_samples(folder),
             is_running=is_locked(folder / LOCK),
+            best_step=best_step,
+            text_since=text_since,
         )
 
     @property
@@ -112,6 +122,31 @@ class RunRecord:
     def validations(self) -> list[Entry]:
         """The entries of the history that are validations."""
         return [entry for entry in self.history if "fell_back_from" not in entry]
+
+    @property
+    def best(self) -> Entry | None:
+        """The validation with the lowest loss on the text as it is."""
+        since = judged_since(self.best_step, self.text_since)
+        known = [
+            entry
+            for entry in self.validations
+            if entry.get("validation_loss") is not None and entry["step"] > since
+        ]
+        return min(known, key=lambda entry: entry["validation_loss"], default=None)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its steps, its patience or its time have ended the run."""
+        config, validations = self.config, self.validations
+        if self.step >= self.total_steps:
+            return True
+        if not validations or validations[-1]["step"] != self.step:
+            return False
+        since = max(self.best_step or 0, self.text_since)
+        stale = sum(entry["step"] > since for entry in validations)
+        return (config.patience is not None and stale >= config.patience) or (
+            config.max_seconds is not None and self.seconds >= config.max_seconds
+        )
 
     @property
     def advice(self) -> list[Entry]:
@@ -143,11 +178,11 @@ class RunRecord:
 
 def _folder_of(run: str | os.PathLike[str] | None) -> Path:
     folder = newest_folder() if run is None else Path(run)
-    if folder.name in (LAST, BEST) and folder.is_file():
+    if folder.name in (LAST, BEST) and is_file(folder):
         folder = folder.parent
-    if not (folder / LAST).exists():
-        problem = "not a folder" if folder.exists() else "no such folder"
-        if folder.is_dir():
+    if not exists(folder / LAST):
+        problem = "not a folder" if exists(folder) else "no such folder"
+        if is_folder(folder):
             problem = f"no {LAST} in this folder"
         raise RunError(
             f"{folder}: no run ({problem}); give a run's folder, such as {ROOT / 'book'}"

@@ -104,6 +104,8 @@ def of_equal_size(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The candidates, each with the number of hidden units that brings its parameter count closest
     to the first one's, and with its attention unless another is asked for.
     """
+    if not candidates:
+        return []
     target, reach = candidates[0].parameters, candidates[0].resolved[0].attention
     models = [with_rounds(candidate.model.filled(attention=reach)) for candidate in candidates]
     return [
@@ -184,7 +186,8 @@ def check_plan(folder: Path, candidates: Sequence[Candidate], seeds: Sequence[in
             f"{path}: cannot read the plan ({reason}); choose another `folder`"
         ) from None
     wanted = json.loads(plan_text(candidates, seeds))
-    if stored != wanted:
+    # folders are named in the order of the candidates
+    if stored != wanted or [*stored["candidates"]] != [*wanted["candidates"]]:
         try:
             difference = _difference(stored, wanted)
         except (AttributeError, KeyError, TypeError):  # the file may contain anything

@@ -28,7 +28,7 @@ from charrnn.tuning.candidates import (
 from charrnn.tuning.compared_run import ComparedRun
 from charrnn.tuning.dealing import deal, rounds, slots
 from charrnn.tuning.outcomes import Event
-from charrnn.tuning.planning import LEAST_SECONDS, plan
+from charrnn.tuning.planning import LEAST_SECONDS, check_no_length, plan
 
 
 def compare(
@@ -43,15 +43,18 @@ def compare(
     run.
 
     With a duration, all runs together take that many seconds, in equal shares; the candidates'
-    `hidden` must then be set (`with_size`). `ConfigError` for less than 5 seconds per run. All
-    candidates run with the first seed before the second. If the iteration is closed or the process
-    dies, another call with the same candidates and seeds resumes; finished runs yield their outcome
-    at once. `RunError` if the folder contains another comparison or is in use, `ConfigError` for a
-    text without a validation part. A run that diverges counts as an outcome. Within `on_workers`,
-    as many runs as there are other ranks are trained at the same time.
+    `hidden` must then be set (`with_size`). `ConfigError` for less than 5 seconds per run, and for
+    candidates that say how long they train as well. All candidates run with the first seed before
+    the second. If the iteration is closed or the process dies, another call with the same
+    candidates and seeds resumes; finished runs yield their outcome at once. `RunError` if the
+    folder contains another comparison or is in use, `ConfigError` for a text without a validation
+    part. A run that diverges counts as an outcome. Within `on_workers`, as many runs as there are
+    other ranks are trained at the same time.
     """
     check_comparison(candidates, seeds)
     runs = len(candidates) * len(seeds)
+    for candidate in candidates if duration is not None else ():
+        check_no_length(candidate.training)
     if duration is not None and duration < LEAST_SECONDS * rounds(runs):
         raise ConfigError(
             f"`duration` {duration:g} seconds is too short for {runs} runs: each needs at least "

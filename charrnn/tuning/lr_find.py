@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.errors import ConfigError, CorpusError
+from charrnn.errors import ConfigError, CorpusError, DivergenceError
 from charrnn.network.network import Network
 from charrnn.optim.optimizers import (
     OPTIMIZERS,
@@ -67,7 +67,8 @@ def lr_find(
     progress: called with the steps done and to be done.
 
     The same seed, text and settings give the same bits on any number of threads. `ConfigError` for
-    rates and steps that make no test, `CorpusError` for a text of fewer than eight steps.
+    rates and steps that make no test, `CorpusError` for a text of fewer than eight steps,
+    `DivergenceError` for a loss that is not finite from the start.
     """
     check_threads(threads)
     run = Run.new(corpus, model, training)
@@ -83,6 +84,11 @@ def lr_find(
     planned = coefficients_of(run.config).learning_rate
     with closing(Workers(threads)) as workers:
         losses = _losses(run, corpus, rates, workers, progress)
+    if len(losses) < 2:
+        raise DivergenceError(
+            "the loss is NaN or infinite at once: use a smaller `init_scale`, `input_scale` or "
+            "`lowest`"
+        )
     return RateTest(run.model.config, run.config, rates[: len(losses)], losses, planned)
 
 

@@ -42,10 +42,10 @@ CLEARLY = 1.25
 """How many times as long a step takes that is measured no longer."""
 LEAST_SECONDS = 5.0
 ENDLESS: dict[str, Any] = {
-    **{"steps": 10**9, "eval_every": 10**9, "sample_every": 0},
+    **{"steps": 10**9, "eval_every": 10**9, "sample_every": 0, "learning_rate": 0.0},
     **dict.fromkeys(("epochs", "pace", "max_time", "patience", "save_every")),
 }
-"""The settings of a run whose steps are measured."""
+"""The settings of a run whose steps are measured; its weights stay, so that it cannot diverge."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,7 @@ def plan(
     """
     seconds = checked_duration(duration)
     model, training = model or ModelConfig(), training or TrainConfig()
-    for name in LENGTH:
-        if getattr(training, name) is not None:
-            raise ConfigError(
-                f"`duration` and `{name}` both say how long to train; give one of them"
-            )
+    check_no_length(training)
     elapsed = elapsed or since_now()
     model = recipe.with_rounds(replace(model, vocab_size=len(corpus.vocab)))
     return Planner(corpus, seconds, threads, elapsed, model, training, is_fine_tuning).plan()
@@ -133,6 +129,15 @@ def planned_size(
     planner = Planner(corpus, seconds, threads, elapsed, model, training, False)
     width, _, passes = planner.guess()
     return width, passes
+
+
+def check_no_length(training: TrainConfig) -> None:
+    """`ConfigError` if the settings say how long a run is, beside a duration."""
+    for name in LENGTH:
+        if getattr(training, name) is not None:
+            raise ConfigError(
+                f"`duration` and `{name}` both say how long to train; give one of them"
+            )
 
 
 def checked_duration(duration: str | float) -> float:

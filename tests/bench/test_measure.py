@@ -15,6 +15,7 @@ from charrnn.bench.peers import Peer
 from charrnn.cli.main import cli
 from charrnn.errors import ConfigError, PeerError
 from charrnn.network.model import Model
+from charrnn.text.corpus import Corpus
 from tests.reference.small import plain_model
 
 TINY = Shape(layers=1, hidden=5, batch_size=3, seq_length=4, threads=1)
@@ -281,6 +282,7 @@ def test_a_text_of_ones_own(tmp_path):
     [
         ("--hidden", "128,"),
         ("--hidden", "0"),
+        ("--hidden", ""),
         ("--threads", "5000"),
         ("--precision", "float8"),
         ("--only", "x"),
@@ -288,6 +290,12 @@ def test_a_text_of_ones_own(tmp_path):
 )
 def test_wrong_flags(arguments):
     assert bench(*arguments, "--only", "machine").exit_code == 2
+
+
+def test_many_texts_are_sampled_with_the_symbols_of_a_short_one():
+    corpus = Corpus.from_text("ab" * 50)
+    shape = replace(TINY, batch_size=64, seq_length=64)
+    assert measure("sampling", shape, corpus, rounds=1).speeds[0] > 0
 
 
 @pytest.mark.parametrize("task", benchmark.TASKS)

@@ -133,6 +133,13 @@ def test_lengths_are_compared(text: Path) -> None:
     result = compare("sea.txt", *request, "--for", "1m", "--out", "both")
     assert result.exit_code == 2 and "--for and --steps both say how long" in result.stderr
     assert not Path("both").exists()
+    Path("mine.toml").write_text('steps = 4\npace = "2:6"\n')
+    recorded = found("sea.txt", *request, "--config", "mine.toml", "--out", "recorded")
+    epochs = {one["seeds"][0]["epochs"] for one in recorded["configurations"]}
+    assert len(epochs) == 2
+    passes = *TINY[:-2], "--vary", "epochs=1,2", "--seeds", 1
+    recorded = found("sea.txt", *passes, "--config", "mine.toml", "--out", "passes")
+    assert len({one["seeds"][0]["epochs"] for one in recorded["configurations"]}) == 2
 
 
 def test_cells_are_compared(text: Path) -> None:

@@ -144,6 +144,7 @@ def test_eval_of_one_character(run: charrnn.Run, folder: Path) -> None:
     assert np.exp(np.negative(losses)).sum() == pytest.approx(1.0, abs=1e-4)
     assert found["nats_per_char"] == pytest.approx(losses[run.vocab.index["S"]], abs=1e-6)
     assert "on the text, 1 character\n" in charrnn_("eval", "checkpoints/tiny", "one.txt").stdout
+    assert evaluated("checkpoints/tiny", "one.txt", "--unknown", "skip") == found
     several = "--ensemble", "checkpoints/tiny", "--no-counts"
     dynamic = evaluated("checkpoints/tiny", "one.txt", "--dynamic", *several)
     assert dynamic["dynamic"]["nats_per_char"] == pytest.approx(found["nats_per_char"], abs=1e-6)

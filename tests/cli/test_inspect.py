@@ -170,6 +170,7 @@ def test_what_a_prediction_hangs_on(run: charrnn.Trained) -> None:
     assert lines.startswith(f"after {at} characters: “{PAGE[at]}” has p ")
     greatest = float(np.abs(found.changes).max())
     assert f"{greatest:.3f}" in lines
+    assert "0.000" not in inspect("page.txt", "--at", "1").stdout  # nothing would be left to read
 
 
 def test_places_in_bytes() -> None:
@@ -188,6 +189,9 @@ def test_a_web_page(run: charrnn.Trained) -> None:
     assert "<h1>Units: long.txt</h1>" in Path("page.html").read_text(encoding="utf-8")
     both = inspect("long.txt", "--html", "page.html", "--json")
     assert both.stdout == inspect("long.txt", "--json").stdout
+    found = inspect("--html", "long.txt", "--text", "page.txt", status=2)
+    assert "long.txt: that is a file of another kind" in found.stderr
+    assert Path("long.txt").read_text() == LONG
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,9 @@ def test_a_report_is_one_line_and_a_status(capsys: pytest.CaptureFixture[str]) -
             ["book.txt"],
             "error: there is no command 'book.txt'; to train on this text: charrnn train",
         ),
+        (["x.safetensors"], "error: there is no command 'x.safetensors'; to write with this net"),
+        ([""], "error: there is no command ''; charrnn --help lists the"),
+        (["x" * 300], "error: there is no command 'xxx"),
         (["--versoin"], "error: there is no option --versoin; did you mean --version?\n"),
         (["train", "--lr", "1"], "error: there is no option --lr; did you mean --learning-rate?\n"),
         (
@@ -109,6 +112,7 @@ def test_a_wrong_command_line_is_one_line_that_helps(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("book.txt").write_text("text")
+    Path("x.safetensors").touch()
     result = CliRunner().invoke(cli, words, prog_name="charrnn")
     assert result.exit_code == 2 and result.stdout == ""
     assert result.stderr.startswith(said) and result.stderr.count("\n") == 1

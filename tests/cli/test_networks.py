@@ -261,7 +261,11 @@ def test_what_shows_a_run_says_what_it_shows(finished: Path) -> None:
     told = json.loads(invoke("info", finished, "--json").stdout)
     assert [network["loss"] for network in told["networks"]] == alone
     assert "networks" not in json.loads(invoke("info", finished / "2", "--json").stdout)
+    first, second = finished / "best.safetensors", finished / "best-2.safetensors"
+    assert "used together" not in invoke("info", first).stdout
+    assert json.loads(invoke("info", second, "--json").stdout)["run"] == {}
     page = finished.parent / "song.txt"
+    assert "this is" not in invoke("report", second, "--text", page, "--out", "-").stderr
     for command, words in (("log", []), ("inspect --run", [page])):
         others = f"this is the first of 2 networks; the second: charrnn {command} {finished}/2"
         assert f"{others}\n" in invoke(*command.split(), finished, *words).stderr
@@ -334,3 +338,11 @@ def test_comparisons_are_of_one_network_each(text: str) -> None:
         assert "--networks" not in invoke(command, "--help-all").stdout, command
     with pytest.raises(ConfigError, match=r"`networks` 2: .*; leave it out"):
         Question.checked(small_corpus(), None, TrainConfig(steps=4, networks=2), None, {}, ())
+
+
+def test_steps_are_for_all_networks_even_as_many_as_were_planned(text: str) -> None:
+    pace = "--steps", 12, "--pace", "4:8 | 4:8"
+    invoke("train", text, *TINY, *pace, "--networks", 2, "--out", "run")
+    assert [load_run(folder).step for folder in ("run", "run/2")] == [8, 8]
+    invoke("train", "--resume", "run", "--steps", 12, "--threads", 1, "--quiet")
+    assert [load_run(folder).step for folder in ("run", "run/2")] == [12, 12]

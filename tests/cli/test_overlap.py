@@ -154,3 +154,18 @@ def test_the_longest_copy_is_told_on_a_terminal(run, monkeypatch):
     assert "longest passage from the training text: 19 characters" in first
     assert "'owls sat in the oak'" in first
     assert "no passage of 8 characters" in second
+
+
+def test_bytes_are_called_bytes():
+    for name in ("mine.txt", "theirs.txt"):
+        Path(name).write_text("я" * 40, encoding="utf-8")
+    said = overlap("mine.txt", "theirs.txt", "--unit", "byte").stdout
+    assert said.startswith("80 of 80 bytes (100.0%) stand") and "80 bytes: line 1" in said
+
+
+def test_a_mark_holds_whole_characters():
+    line = "a passage that is long enough to be found"
+    Path("mine.txt").write_text(f"{line}\u201d and more", encoding="utf-8")
+    Path("theirs.txt").write_text(f"{line}\u201c but others\n", encoding="utf-8")
+    marked = overlap("mine.txt", "theirs.txt", "--unit", "byte", "--marked").stdout
+    assert marked == f"[[{line}\u201d]] and more\n"

@@ -447,6 +447,12 @@ def test_settings_at_their_ends(flags: tuple[str, ...], count: str) -> None:
         assert set(texts) == {greedy["text"]}
 
 
+@pytest.mark.parametrize("flag", ["--length", "--after", "--min-length", "--max-length", "--lines"])
+def test_a_number_that_no_text_reaches_is_one_line(flag: str) -> None:
+    result = sample(flag, "9" * 20, "--seed", "1", status=2)
+    assert f"{flag} must be at most" in result.stderr
+
+
 def test_only_what_draws_nothing_has_seed_0() -> None:
     def seed(*flags: str) -> int:
         return int(json.loads(sample(*flags, "--length", "5", "--json").stdout)["seed"])

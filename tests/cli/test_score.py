@@ -233,6 +233,10 @@ def test_bytes(tmp_path: Path) -> None:
     assert "".join(row["char"] for row in rows).encode("latin-1") == raw
     shown = charrnn_("score", "--run", run, stdin=raw).stdout
     assert f"{len(raw)} bytes: {charrnn.score(trained, raw).nats.mean():.4f} nats" in shown
+    assert "bits per byte" in shown
+    Path("raw").write_bytes(raw)
+    shown = CliRunner().invoke(cli, ["eval", run, "raw"]).stdout
+    assert f"on the text, {len(raw)} bytes" in shown and "bits per byte" in shown
 
 
 # Whose text it is
@@ -286,6 +290,12 @@ def test_a_page_does_not_take_the_place_of_the_text() -> None:
         assert "that is the text" in error and Path("only.txt").read_text() == TEXT
     error = charrnn_("score", "only.txt", "--per-line", "--html", "x.html", status=2).stderr
     assert "--per-line and --html" in error
+
+
+def test_one_character_is_compared() -> None:
+    network(Path(), "second", TEXT.swapcase() * 9)
+    runs = ("--run", "tiny.safetensors", "--run", "second.safetensors")
+    assert json.loads(charrnn_("score", *runs, "--json", stdin=b"K").stdout)["characters"] == 1
 
 
 def test_a_large_lead_is_written_as_the_table_writes_it():

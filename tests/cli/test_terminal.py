@@ -183,8 +183,9 @@ def test_a_line_folds_at_the_width_that_it_has():
     assert terminal.folded(chat, 50) == [chat]
     assert terminal.folded(chat, 46) == [chat[:-2], "🎂"]
     assert terminal.folded("漢字漢字漢", 4) == ["漢字", "漢字", "漢"]
+    assert terminal.folded("漢字漢字漢", 5) == ["漢字", "漢字", "漢"]
     assert terminal.folded("", 4) == [""]
-    assert terminal.folded("e\u0301e\u0301e\u0301", 4) == ["e\u0301e\u0301", "e\u0301"]
+    assert terminal.folded("e\u0301e\u0301e\u0301", 2) == ["e\u0301e\u0301", "e\u0301"]
 
 
 def test_nothing_is_wrapped_in_a_pipe(monkeypatch, capsys):

@@ -43,6 +43,24 @@ def misjudge(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     monkeypatch.setattr(planning.Planner, "_step_seconds", lambda *given: factor * measure(*given))
 
 
+def test_a_given_length_wins_over_a_recorded_pace(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    first = started(monkeypatch, text, *SMALL, "--steps", "30", "--pace", "10:40")
+    assert first.exit_code == 0, first.output
+    assert tomllib.loads(Path("run/config.toml").read_text())["pace"] == "10:40"
+    short = "--config", "run/config.toml", "--steps", "5", "--out", "short"
+    assert started(monkeypatch, *short).exit_code == 0
+    assert load_run("short/last.safetensors").step == 5
+    passes = "--config", "short/config.toml", "--epochs", "2", "--out", "long"
+    assert started(monkeypatch, *passes).exit_code == 0
+    assert load_run("long/last.safetensors").step > 5
+    Path("mine.toml").write_text('for = "20m"\n')
+    timed = text, *SMALL[:-4], "--config", "mine.toml", "--steps", "3", "--out", "timed"
+    assert started(monkeypatch, *timed).exit_code == 0
+    assert load_run("timed/last.safetensors").step == 3
+
+
 @pytest.mark.parametrize(("seems", "word"), [(5.0, "faster"), (0.2, "slower")])
 def test_what_is_said_and_what_is_kept(
     monkeypatch: pytest.MonkeyPatch, text: str, seems: float, word: str

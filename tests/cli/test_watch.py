@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from charrnn.checkpoint.paths import LOCK
 from charrnn.cli.main import cli
+from charrnn.training.entries import line_of
 from charrnn.training.loop import train
 from charrnn.training.records import STEPS as STEPS_FILE
 from charrnn.training.records import Recorder
@@ -99,9 +100,48 @@ def test_a_damaged_record_is_called_damaged(folder: Path) -> None:
         file.write_bytes(whole)
 
 
+def test_in_a_pipe_the_last_validation_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, path = FileLock(folder / "run" / LOCK), folder / "run" / "history.jsonl"
+    whole = path.read_bytes()
+    last = {"step": 21, "train_loss": 1.0, "validation_loss": 2.0}
+
+    def end(seconds: float) -> None:
+        path.write_bytes(whole + line_of(last))
+        lock.release()
+
+    monkeypatch.setattr("charrnn.cli.watch.time.sleep", end)
+    lock.acquire()
+    try:
+        said = watch(folder).stdout
+    finally:
+        path.write_bytes(whole)
+    assert "step 21 of 40, training loss 1.0000, validation loss 2.0000" in said
+
+
+def test_a_time_limit_is_the_time_left(tmp_path: Path) -> None:
+    corpus, out = small_corpus(), RunFolder(tmp_path / "run")
+    settings = {"steps": 10**9, "max_time": "1h", "eval_every": 1}
+    with out.locked():
+        out.create({})
+        reports = train(small_run(corpus, **settings), corpus, folder=out, threads=1)
+        for report in reports:
+            if report.step == 2:
+                break
+        reports.close()
+    with FileLock(tmp_path / "run" / LOCK):
+        assert 3500 < state(tmp_path)["seconds_left"] <= 3600
+
+
 def test_a_finished_run_and_none(tmp_path: Path) -> None:
-    corpus = small_corpus()
-    for name, settings in (("steps", {"steps": 2}), ("patience", {"steps": 99, "patience": 1})):
+    validated, alone = small_corpus(), small_corpus(val_fraction=0.0)
+    for name, settings in (
+        ("steps", {"steps": 2}),
+        ("patience", {"steps": 99, "patience": 1}),
+        ("patience alone", {"steps": 99, "patience": 1}),
+    ):
+        corpus = alone if name == "patience alone" else validated
         out = RunFolder(tmp_path / name / "run")
         with out.locked():
             out.create({})
@@ -109,7 +149,8 @@ def test_a_finished_run_and_none(tmp_path: Path) -> None:
             for _ in train(small_run(corpus, **still), corpus, folder=out, threads=1):
                 pass
         assert state(tmp_path / name)["state"] == "finished"
-        assert watch(tmp_path / name).stdout.startswith("finished, at step 2 of ")
+        said = watch(tmp_path / name).stdout
+        assert said.startswith("finished, at step 2 of " if corpus is validated else "finished, ")
     result = watch(tmp_path)
     assert result.exit_code == 1 and "no run" in result.stderr and result.stderr.count("\n") == 1
     (tmp_path / "steps" / "run" / "text").touch()

@@ -146,6 +146,19 @@ def test_words_asked_for_before_they_are_known(place: Path) -> None:
     assert (place / "a.txt").read_text(encoding="utf-8").startswith("ab ")
 
 
+def test_a_word_asked_for_is_not_put_where_the_cursor_is_later(place: Path) -> None:
+    session = session_at(place, "ab ")
+    session.cursor = 2
+    session.compute()
+    with terminal(WRITE, place) as screen:
+        screen.until(lambda: "loading" in screen.raw)
+        screen.type("ab " + TAB + LEFT)
+        screen.until_text("ab" + session.ghost + " ")
+        screen.type(QUIT)
+        assert screen.end() == 0
+    assert (place / "a.txt").read_text(encoding="utf-8") == "ab "
+
+
 def test_another_take_before_the_first_is_known(place: Path) -> None:
     """What stands before it is not taken back."""
     session = session_at(place, "ab ")

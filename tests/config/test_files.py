@@ -7,7 +7,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+from click.core import ParameterSource
 from click.testing import CliRunner
 
 import charrnn
@@ -195,6 +197,21 @@ def test_a_preset_of_ones_own(text: Path) -> None:
     )
     assert train("--preset", "mine.toml").exit_code == 0
     assert load_run("there/last.safetensors").model.config.hidden == 5
+
+
+def test_no_words_are_no_text_in_any_version_of_click(
+    text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an argument that was not given, 8.2 says that it was empty on the command line."""
+    (text.parent / "mine.toml").write_text('hidden = 5\ntext = "sea.txt"\nsteps = 2\nout = "it"\n')
+    source_of = click.Context.get_parameter_source
+
+    def said(self: click.Context, name: str) -> Any:
+        return ParameterSource.COMMANDLINE if name == "text" else source_of(self, name)
+
+    monkeypatch.setattr(click.Context, "get_parameter_source", said)
+    assert train("--preset", "mine.toml").exit_code == 0
+    assert load_run("it/last.safetensors").sources[0].path.endswith("sea.txt")
 
 
 @pytest.mark.parametrize(

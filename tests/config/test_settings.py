@@ -142,6 +142,11 @@ def test_what_does_not_fit_is_named(name: str, value: Any, message: str) -> None
     assert str(caught.value) == message
 
 
+def test_a_limit_is_shown_with_all_its_digits() -> None:
+    with pytest.raises(ConfigError, match=r"at most 0\.9999999, not 1"):
+        TrainConfig(beta2=1.0)
+
+
 def test_whole_numbers_do_for_others_but_not_the_reverse() -> None:
     config = TrainConfig(learning_rate=1, epochs=3)
     assert type(config.learning_rate) is float and type(config.epochs) is float

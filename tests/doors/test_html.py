@@ -24,6 +24,7 @@ from charrnn import (
     score,
 )
 from charrnn.export.html import page_data
+from charrnn.generation.continuing import first_word
 from charrnn.generation.quantization import rounded
 from charrnn.generation.stopping import Endings
 from charrnn.text.documents import DocumentTracker
@@ -336,6 +337,14 @@ def test_known_words(page: Tab) -> None:
             assert written == expected(trained, prime, chosen, known_words=words)
 
 
+def test_known_words_of_a_script_without_spaces(page: Tab) -> None:
+    trained, words = drawn_network(symbols="\n .ｱｲｳｴｵ"), Lexicon.of_list("ｱｲｳｴｵ")
+    known(page, trained, words=words)
+    chosen = settings_of(length=50, knownWords=True)
+    written = call(page, "write", "ｱｲｳｴ", chosen)["text"]
+    assert written == expected(trained, "ｱｲｳｴ", chosen, known_words=words) and len(written) == 50
+
+
 def test_surprises_and_alternatives(page: Tab) -> None:
     trained, text = drawn_network(), "a bad\ncafé, €É fed"
     known(page, trained)
@@ -509,6 +518,15 @@ def test_the_next_word(page: Tab) -> None:
         assert whole.startswith(word)
         assert word.split() == [word.strip()] and not word[-1].isspace()
         assert whole[len(word)].isspace()
+
+
+def test_the_next_word_has_its_marks(page: Tab) -> None:
+    trained = drawn_network(symbols="กั ")
+    known(page, trained)
+    for seed in range(8):
+        chosen = settings_of(until="word", length=80, seed=seed)
+        whole = expected(trained, "ก", settings_of(length=80, seed=seed))
+        assert call(page, "write", "ก", chosen)["text"] == first_word(whole)
 
 
 def test_nothing_leaves_it(tab: Tab, tmp_path: Path) -> None:

@@ -164,6 +164,11 @@ def test_long_texts_are_read_in_the_same_parts(cell: str, length: int, tmp_path:
     check(trained, tmp_path, drawn_text(length))
 
 
+@pytest.mark.parametrize("length", [2048, 2049, 4096])
+def test_parts_that_are_as_long_as_attention_reaches(length: int, tmp_path: Path) -> None:
+    check(drawn_network(attention=1024), tmp_path, drawn_text(length))
+
+
 @pytest.mark.parametrize("length", [1, 2])
 def test_the_first_character_counts(length: int, tmp_path: Path) -> None:
     """It is predicted from the first of the states that a text may start from."""
@@ -212,6 +217,7 @@ def test_the_unknown_symbol_is_read_and_never_written(unit: str, tmp_path: Path)
     trained = drawn_network(vocab=vocab, corpus=corpus, cell="gru")
     module = check(trained, tmp_path, drawn_text(500, "abxyz\n"))
     assert set(module.sample(module.load(), "x", length=500, temperature=9)) == set("ab\n")
+    assert set(module.sample(module.load(), "x", temperature=float("inf"))) == set("ab\n")
     assert module.decode(module.encode("ax")) == "a\ufffd"
 
 

@@ -316,6 +316,13 @@ def test_too_many_texts_have_to_wait_or_come_again() -> None:
         create(client, n=2, max_tokens=1)
 
 
+def test_more_texts_than_there_are_places_are_never_asked_for_again() -> None:
+    with served(TRAINED, ServeConfig(batch=2, waiting=1)) as url, client_of(url) as client:
+        create(client, n=3, max_tokens=1)
+        with pytest.raises(openai.BadRequestError, match="ask for 3 at most"):
+            create(client, n=4, max_tokens=1)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_texts_that_took_the_places_meanwhile(
     stream: bool, monkeypatch: pytest.MonkeyPatch

@@ -316,3 +316,23 @@ def test_of_trials_of_steps_the_recipe_s_says_how_many_repeats_there_is_time_for
         trial = Trial(1, {}, "complete", 100, 1.5, 8, 100, 1.0, 1e4, seconds)
         tuning.search = SimpleNamespace(records=lambda trial=trial: [trial.as_json()])
         assert tuning.repeats == repeats
+
+
+def test_a_time_in_a_file_and_a_length_that_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time is that of all trials, and --each wins over a preset's length of a run."""
+    asked: list[Any] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("charrnn.cli.tune._run", lambda *given: asked.append(given) or 0)
+    Path("sea.txt").write_text("the sea sings of a stone\n" * 99)
+    Path("mine.toml").write_text('for = "2h"\n')
+    for flags in (
+        ("--config", "mine.toml", "--steps", "2000"),
+        ("--preset", "char-rnn", "--each", "5m", "--trials", "3"),
+    ):
+        result = CliRunner().invoke(cli, ["tune", "sea.txt", *flags])
+        assert result.exit_code == 0, result.output
+    (_, _, first), (second, _, length) = asked
+    assert first.duration == 7200.0 and first.trials is None
+    assert length.each == 300.0 and not {"steps", "epochs"} & second.settings.keys()

@@ -172,6 +172,17 @@ def test_the_network_continues_stops_and_tries_another_take(page: MadeUp) -> Non
     assert page.text == ""
 
 
+def test_the_start_of_a_take_depends_on_characters(page: MadeUp) -> None:
+    """600 characters of two units each are still a short text."""
+    for count, has_start in ((600, False), (1001, True)):
+        page.begin()
+        page.type("\U0001f600" * count)
+        page.click("continue")
+        page.wait("byId('status').textContent.startsWith('Wrote')")
+        asked = max(page.calls("write"), key=lambda call: call["settings"]["length"])
+        assert ("start" in asked["settings"]) == has_start
+
+
 def test_lines_end_as_in_a_text_area_however_the_network_ends_them(page: MadeUp) -> None:
     page.begin(pieces=["one\r", "\ntwo\r", "", "three\r\n"])
     page.type("A: ")
@@ -357,6 +368,43 @@ def test_what_was_written_is_kept(page: MadeUp) -> None:
     page.type("!")
     page.reload()
     assert page.text == f"First {HOSTILE}!"
+
+
+def test_another_puts_the_alternatives_away(page: MadeUp) -> None:
+    page.begin()
+    page.type("So")
+    page.press("Enter", CONTROL)
+    page.wait("byId('status').textContent.startsWith('Wrote')")
+    page.click("choose")
+    page.wait("byId('status').textContent.startsWith('Three ways')")
+    page.click("another")
+    page.wait("byId('status').textContent.includes('take 2')")
+    assert page.run("byId('choices').hidden") is True
+    for _ in range(3):
+        page.press("z", CONTROL)
+    assert page.text == ""
+
+
+def test_a_text_that_another_tab_changes_stays_here_as_it_is(page: MadeUp) -> None:
+    page.begin()
+    page.type("One")
+    page.wait("byId('kept').textContent.endsWith('Kept in this browser.')")
+    page.reload()  # nothing is typed from here on
+    first, tab = page.tab.session, page.tab
+    tab.attach()
+    second = tab.session
+    page.reload()
+    page.type(" two")
+    kept = "Object.keys(localStorage).filter(key => key.startsWith('charrnn.text.')).length"
+    page.wait(f"{kept} === 2")
+    tab.session = first
+    page.reload()
+    assert page.text == "One"
+    tab.session = second
+    page.reload()
+    assert page.text == "One two"
+    tab.call("Page.close")
+    tab.session = first
 
 
 def test_two_tabs_do_not_overwrite_each_other(page: MadeUp) -> None:

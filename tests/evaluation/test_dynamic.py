@@ -425,6 +425,7 @@ def test_a_network_adapts_to_a_text_and_stays_as_it_was() -> None:
     assert again.model.parameters.flat.tobytes() == flat != before
     mixture = adapt(Mixture([network, network], [0.9, 0.1]), text, config, unknown="nearest")
     assert mixture[1].model.parameters.flat.tobytes() == flat and mixture.weights == (0.9, 0.1)
+    assert len(adapt([network, network], text, config, unknown="nearest")) == 2
     with pytest.raises(VocabError):
         adapt(network, "é", config)
     with pytest.raises(CorpusError):

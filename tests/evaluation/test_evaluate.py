@@ -48,6 +48,18 @@ def exact(config: ModelConfig, parameters: reference.Parameters, ids: np.ndarray
     return np.concatenate(losses)
 
 
+def test_every_character_is_observed_once() -> None:
+    model, _, ids, _ = made()
+    for length in (2, 2049, 2060, 3100, LONG):
+        seen = np.zeros(length - 1, np.int64)
+
+        def count(_: Any, blocks: Any, scored: Any, seen: np.ndarray = seen) -> None:
+            np.add.at(seen, blocks[0].places[scored], 1)
+
+        evaluate(model, ids[:length], observe=count)
+        assert (seen == 1).all()
+
+
 @pytest.mark.parametrize(
     "length", [2, 3, 64, 65, 66, 1000, 2047, 2048, 2049, 2050, 2060, 3072, 3073, 3074, 4096, LONG]
 )

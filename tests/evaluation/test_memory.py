@@ -16,6 +16,7 @@ from charrnn.checkpoint.trained import Trained
 from charrnn.cli.main import cli
 from charrnn.config import CorpusConfig, MemoryConfig
 from charrnn.errors import ConfigError, CorpusError
+from charrnn.evaluation import evaluate as evaluation
 from charrnn.evaluation import memory
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.evaluation.memory import evaluate_with_memory
@@ -147,7 +148,7 @@ def test_errors(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
         MemoryConfig(memory_size=0)
 
 
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus, path = small_corpus(), tmp_path / "net.safetensors"
     run = small_run(corpus)
     trained(run, corpus)
@@ -163,3 +164,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert about["memory"]["nats_per_char"] < about["nats_per_char"]
     shown = CliRunner().invoke(cli, [*command, "--memory", "--ensemble", str(path)])
     assert "  with a memory  " in shown.stdout
+    monkeypatch.setattr(memory, "LONGEST", about["characters"] - 1)
+    monkeypatch.setattr(evaluation, "evaluate", None)  # it is told before any work
+    long = CliRunner().invoke(cli, [*command, "--memory"])
+    assert long.exit_code == 1 and "at most" in long.stderr

@@ -106,6 +106,14 @@ def test_an_ensemble_has_the_mean_of_the_distributions() -> None:
     np.testing.assert_allclose(result.probabilities, [[0.4, 0.3]] * 2, rtol=1e-5)
 
 
+@pytest.mark.parametrize("separator", [None, "\n"])
+def test_ids_are_checked(separator: str | None) -> None:
+    network, _ = random_network(3, document_separator=separator)
+    for wrong in (np.array([99]), np.array([-1]), np.array([1.0])):
+        with pytest.raises(VocabError, match="ids must be"):
+            score(network, wrong)
+
+
 def test_what_cannot_be_scored() -> None:
     network = unconditional([1 / 6] * 6)
     with pytest.raises(VocabError, match="'x'"):

@@ -57,6 +57,14 @@ def test_documents_within_a_text_begin_from_zero() -> None:
         np.testing.assert_allclose(one.losses, plain.losses, atol=1e-6)
 
 
+def test_a_reset_at_the_end_of_a_text_is_not_in_the_next() -> None:
+    ends = [np.array([len(text)], np.int64) for text in TEXTS]
+    found = evaluate_texts(MODELS[0], TEXTS, OPENINGS[:1], starts=ends)
+    plain = evaluate_texts(MODELS[0], TEXTS, OPENINGS[:1])
+    for one, same in zip(found, plain, strict=True):
+        np.testing.assert_array_equal(one.losses, same.losses)
+
+
 def test_texts_that_cannot_be_scored() -> None:
     assert evaluate_texts(MODELS[0], [], OPENINGS[:1]) == []
     with pytest.raises(CorpusError, match="at least 1 character"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 from pathlib import Path
 
@@ -57,6 +58,11 @@ def test_a_run_is_evaluated_as_eval_does(tmp_path: Path, monkeypatch: pytest.Mon
     assert f"value: {loss['nats_per_char']:.6f}" in card
     first = len(TEXT) - loss["characters"] - 1
     assert f"--part {first}:{len(TEXT)}\n" in card
+    with gzip.open("packed.txt.gz", "wb") as file:
+        file.write(TEXT.encode())
+    export("run", "--to", "pytorch", "--out", "net", "--force", "--text", "packed.txt.gz")
+    packed = Path("net/README.md").read_text("utf-8")
+    assert f"value: {loss['nats_per_char']:.6f}" in packed and "--part" not in packed
     Path("book.txt").rename("moved.txt")
     export("run", "--to", "pytorch", "--out", "net", "--force", "--text", "moved.txt")
     assert Path("net/README.md").read_text("utf-8") == card

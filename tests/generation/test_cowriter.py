@@ -27,10 +27,15 @@ CONFIG = SamplingConfig(temperature=1.0, seed=3)
 
 
 def network(
-    symbols: str = SYMBOLS, unit: str = "char", *, seed: int = 5, **corpus: object
+    symbols: str = SYMBOLS,
+    unit: str = "char",
+    *,
+    seed: int = 5,
+    attention: int = 0,
+    **corpus: object,
 ) -> Trained:
     """One with made-up weights, of some size: what it writes depends on what it read."""
-    config = plain_model(vocab_size=len(symbols), layers=2, hidden=12)
+    config = plain_model(vocab_size=len(symbols), layers=2, hidden=12, attention=attention)
     model = Model.initialized(config, seed)
     for name in ("decoder.weight", "rnn.weight_hh_l0"):
         model.parameters[name][:] *= 6
@@ -107,6 +112,29 @@ def test_little_is_read_again() -> None:
     assert read_at(session) <= 1060
     session.cursor = 10
     assert read_at(session) == 10
+
+
+def test_what_attention_may_look_at_is_read_again() -> None:
+    text = "".join(random.Random(4).choices(SYMBOLS, k=2500))
+    session = Cowriter(network(attention=2048), Manuscript(text), CONFIG)
+    assert read_at(session) == 2500
+    session.cursor = 1000
+    session.insert("abc")
+    session.cursor = len(session.manuscript.text)
+    assert read_at(session) > 1400
+
+
+def test_a_newline_of_two_characters_is_one_at_any_place() -> None:
+    for size in range(12, 18):
+        session = Cowriter(network(), Manuscript("a" * size + "\r\nbc"), GREEDY)
+        ghost = greedy(session)
+        assert ghost == whole(network(), "a" * size + "\nbc", len(ghost))
+
+
+def test_known_words_go_on_in_the_text_as_it_is_read() -> None:
+    trained, words = network("\n abc\u00e9", normalize="NFC"), Lexicon.of_list("ab\u00e9c")
+    session = Cowriter(trained, Manuscript("abe\u0301"), CONFIG, known_words=words)
+    assert greedy(session).startswith("c")
 
 
 def test_states_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,3 +140,12 @@ def test_a_word_may_be_of_anything() -> None:
     assert not automaton.accepts(ASCII.encode("In New Yorks--c++!").tolist())
     with pytest.raises(ConfigError, match=r"`must` 'été'.*lacks 'é'"):
         containing(["été"], ASCII)
+
+
+def test_marks_belong_to_words() -> None:
+    vocab = Vocab(tuple("राम यणक"))
+    rama = containing(["राम"], vocab)
+    assert rama.accepts(vocab.encode("यण राम").tolist())
+    assert not rama.accepts(vocab.encode("रामायण").tolist())
+    assert not containing(["का"], vocab).accepts(vocab.encode("राका").tolist())
+    assert not containing(["का"], vocab, "रा").accepts(vocab.encode("का").tolist())

@@ -242,6 +242,8 @@ def test_neither_streams_nor_threads_nor_pieces_change_a_text() -> None:
         ({"seed": 2**63}, "seed"),
         ({"unknown": "guess"}, "unknown"),
         ({"precision": "fp8"}, "precision.* must be one of auto, float32, bf16, int8, not 'fp8'"),
+        ({"length": 10**20}, "length"),
+        ({"after": 10**20}, "after"),
     ],
 )
 def test_settings_are_checked_at_once(settings: dict[str, Any], says: str) -> None:

@@ -164,3 +164,11 @@ def test_without_a_word_that_can_be_written_there_is_an_error() -> None:
         Lexicon.of_text("... -- !\n")
     with pytest.raises(CorpusError, match="none of these words"):
         Lexicon.of_list("abc").automaton(Vocab(("x", " ")))
+
+
+def test_what_no_network_can_write_is_a_part_of_its_word() -> None:
+    words, vocab = Lexicon.of_text("na\ufffdve men, caf\ufffd."), Vocab(tuple("navemcf ,."))
+    known = words.automaton(vocab)
+    assert known.accepts(vocab.encode("men").tolist())
+    for text in ("na", "ve men", "caf"):
+        assert not known.accepts(vocab.encode(text).tolist())

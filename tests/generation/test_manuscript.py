@@ -244,3 +244,14 @@ def test_a_file_without_permission(tmp_path: Path) -> None:
     path.touch(0o400)
     with pytest.raises(CorpusError, match="cannot be written"):
         ManuscriptFile.opened(path)
+
+
+def test_newlines_that_a_network_wrote_are_those_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"one\r\n")
+    file, manuscript = ManuscriptFile.opened(path)
+    manuscript.replace(4, 4, "two\r\n", "network")
+    file.save(manuscript.text, manuscript.authors, {})
+    assert path.read_bytes() == b"one\r\ntwo\r\n"
+    again = ManuscriptFile.opened(path)[1]
+    assert again.text == "one\ntwo\n" and again.network == [(4, 8)]

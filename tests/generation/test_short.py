@@ -233,6 +233,29 @@ def test_a_separator_is_no_part_of_a_text_that_may_be_too_long(until: Any) -> No
         assert sizes[size + 1] > 0.5 * sizes[size]
 
 
+def test_a_separator_may_be_long() -> None:
+    trained = separated("<{80}>", {"a": 0.015, "<": 0.97, ">": 0.015})
+    config = SamplingConfig(temperature=1.0, seed=3)
+    texts = list(ShortTexts(trained, 20, "", config, ShortConfig(max_length=30)))
+    assert 14 < max(map(len, texts)) <= 30
+
+
+def test_a_separator_that_looks_ahead_is_no_part_of_a_text() -> None:
+    trained = separated("<+(?=a)", {"a": 0.4, "b": 0.3, "<": 0.3})
+    config = SamplingConfig(temperature=1.0, seed=3)
+    texts = list(ShortTexts(trained, 50, "", config, ShortConfig(max_length=8)))
+    assert not any(text.endswith("<") for text in texts) and any("<b" in text for text in texts)
+
+
+def test_bytes_that_are_no_utf_8_are_excluded() -> None:
+    trained = separated("\n", {"\n": 0.3, "a": 0.4, "\xe9": 0.3}, "byte")
+    config = SamplingConfig(temperature=1.0, seed=3)
+    texts = ShortTexts(trained, 30, "", config, ShortConfig(max_length=3))
+    known = Corpus.from_text(b"a\xe9\n\xe9\naa\n", CorpusConfig(unit="byte"))
+    texts.exclude("known", known)
+    assert not {"a\udce9", "\udce9", "aa"} & {*texts} and texts.fallen["known"]
+
+
 def test_the_length_of_texts_of_bytes_is_that_of_their_characters() -> None:
     letters = "абвг"
     pairs = dict.fromkeys(sorted({chr(byte) for byte in letters.encode()}), 1.0)

@@ -31,6 +31,7 @@ def marks(text: str, name: str, **options: str) -> str:
         ("inside braces", "a {\n\n b {c}} d", "  ^^^^^^^^^   "),
         ("upper case", "Ab É1", "^  ^ "),
         ("vowel", "Able éy ы", "^  ^ ^  ^"),
+        ("vowel", "мой її Ў æ", " ^  ^^   ^"),
         ("between words", "it's. A b", "    ^^ ^ "),
         ("in the indentation", "a b\n  c d\n\te\n", "    ^^    ^  "),
         ("deeply indented", "a b\n  c d\n\te\n", "     ^^^^    "),

@@ -124,6 +124,7 @@ def test_without_it_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     result = CliRunner().invoke(cli, command)
     assert result.exit_code == 2 and not (tmp_path / "r").exists()
     assert result.stderr.startswith("error: --precision amx needs a processor with AMX-BF16")
+    assert "lacks; use --precision float32" in result.stderr
 
 
 @needs_amx

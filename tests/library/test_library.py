@@ -119,6 +119,21 @@ def test_what_load_takes(tmp_path: Path) -> None:
             assert str(path) in message and "\n" not in message and "device" not in message
 
 
+@pytest.mark.parametrize(
+    "read",
+    [
+        charrnn.load,
+        charrnn.load_run,
+        charrnn.RunRecord.read,
+        charrnn.preset,
+        lambda path: RunFolder(path).resume(),
+    ],
+)
+def test_a_name_that_no_system_takes_is_an_error_of_ours(read: Any) -> None:
+    with pytest.raises(charrnn.CharrnnError):
+        read("x" * 300)
+
+
 # Documents
 # --------------------------------------------------------------------------------------------------
 

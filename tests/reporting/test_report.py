@@ -151,6 +151,7 @@ def test_every_kind_of_run_has_a_report(text: dict[str, Any], network: dict[str,
     assert told.held_out is not None and told.inside is not None
     part = "validation" if text["val_fraction"] else "training"
     assert told.held_out.part == part and told.page.startswith("<!DOCTYPE html>")
+    assert ("held-out text" in told.page) == (part == "validation")
     claims = ("surprise by unseen text", "that it has never seen", "What counts is the loss on")
     seen = [claim in told.page for claim in claims]
     assert seen == [True, True, False] if part == "validation" else not any(seen)
@@ -205,7 +206,7 @@ def test_a_hundred_thousand_steps_stay_small(story: Story) -> None:
 
 
 def test_kinds_of_characters() -> None:
-    assert [kind_of(c) for c in "aÉzñ语7;$ \n"] == [0, 2, 1, 1, 1, 3, 4, 4, 5, 5]
+    assert [kind_of(c) for c in "aÉzñй语7;$ \n"] == [0, 2, 1, 1, 1, 1, 3, 4, 4, 5, 5]
 
 
 def test_in_a_notebook_it_is_a_frame(story: Story) -> None:

@@ -37,6 +37,8 @@ def test_a_missing_extra_is_one_line_that_says_what_to_install(
         (("--cors", "*"), "--cors '*' must be an origin"),
         (("--cors", "http://a/b"), "--cors 'http://a/b' must be an origin"),
         (("--api-key", ""), "--api-key must be"),
+        (("--api-key", " "), "--api-key must be"),
+        (("--api-key", "secret "), "--api-key must be"),
         (("--api-key", "\u00e4"), "--api-key must be"),
     ],
 )

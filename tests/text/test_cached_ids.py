@@ -1,5 +1,6 @@
 """Ids that are kept for the next start: found again, never wrong, and never in the way."""
 
+import errno
 import os
 import shutil
 import threading
@@ -280,6 +281,22 @@ class TestTheFolder:
         monkeypatch.setattr(CacheFile, "_open", open_full)
         corpus = Corpus.read(text)
         assert len(corpus) == len(TEXT) and corpus.kept_in is None and names(cache) == []
+
+    def test_a_drive_that_is_full_says_so_on_closing_as_well(self, text, monkeypatch, cache):
+        class Full:
+            def write(self, data):
+                raise OSError(errno.EDQUOT, "full")
+
+            def close(self):
+                raise OSError(errno.EDQUOT, "full")
+
+        def open_full(self, folder):
+            self._part = folder / "x.part"
+            self._part.touch()
+            self._file = Full()
+
+        monkeypatch.setattr(CacheFile, "_open", open_full)
+        assert len(Corpus.read(text)) == len(TEXT) and names(cache) == []
 
     def test_an_interruption_leaves_nothing(self, text, monkeypatch, cache):
         def interrupt(self, data):

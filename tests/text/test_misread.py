@@ -95,3 +95,15 @@ def test_marks(encoding: str, tmp_path: Path) -> None:
     assert found.line_ends == {"LF": 1, "CR": 2, "CRLF": 5} and not found.byte_order_marks
     (tmp_path / "text").write_bytes(text.encode("utf-8-sig"))
     assert marks_of(find(tmp_path).files, "utf-8").byte_order_marks == 1
+
+
+def test_a_file_that_is_not_read_says_nothing_of_the_encoding(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("é", encoding="utf-8")
+    (tmp_path / "b.txt").write_bytes(GERMAN.encode("cp1252"))
+    assert guess_encoding(find(tmp_path).files) == "cp1252"
+
+
+def test_what_is_no_utf_8_may_stand_where_a_piece_begins(tmp_path: Path) -> None:
+    data = (b"x" * 63 + b"\n") * 1024 + b"caf\xe9\n" + b"words\n" * 99
+    (tmp_path / "text").write_bytes(data)
+    assert guess_encoding(find(tmp_path).files) == "cp1252"

@@ -52,17 +52,49 @@ def test_encodings(path: Path) -> None:
     wrong = text.encode().decode("cp1252")
     found = findings(path, "x\n" + wrong)["encoding"]
     assert (found.level, found.lines) == ("fix", (2,)) and "'Ã©'" in found.text
-    assert found.command == f"iconv -f utf-8 -t latin1 '{path}' > mended.txt"
+    assert found.command == f"iconv -c -f utf-8 -t latin1 '{path}' > mended.txt"
     found = findings(path, wrong + "ж")["encoding"]
     assert found.command.startswith("ftfy ")
     assert findings(path, TEXT + "Ã© â€™ Ã¨ Ã\xa0")["encoding"].level == "note"
     found = findings(path, text, encoding="cp1252")["encoding"]
     assert found.settings == {"encoding": "utf-8"} and "leave out" in found.text
     assert charrnn.check(path, charrnn.CorpusConfig(encoding="cp1252")).settings == {}
+    found = findings(path, wrong.encode("utf-16"), encoding="utf-16")["encoding"]
+    assert "leave out" not in found.text and found.settings == {"encoding": "utf-8"}
+    assert found.command.lower().startswith("iconv -c -f utf-16 -t latin1 ")
+    found = findings(path, (text + "Ã© Ã© Ã©").encode("cp1252"), encoding="cp1252")["encoding"]
+    assert "leave out" not in found.text and found.command.startswith("ftfy -e cp1252 ")
     found = findings(path, SHORT + "\ufffd")["encoding"]
     assert found.level == "fix" and "lost" in found.text
     with pytest.raises(charrnn.CorpusError, match="not utf-8"):
         findings(path, text.encode() + b"\xe9\n")
+
+
+def test_characters_lost_just_now_are_not_lost_for_good(path: Path) -> None:
+    data = SHORT.replace("a", "é").encode("cp1252")
+    found = findings(path, data, encoding_errors="replace")["encoding"]
+    assert "earlier" not in found.text and "name the real `encoding`" in found.text
+
+
+def test_signs_that_are_printed_are_not_invisible(path: Path) -> None:
+    assert "invisible" not in findings(path, TEXT + "\u06dd" * 9)
+
+
+def test_a_text_and_its_parts(tmp_path: Path) -> None:
+    """Which file is to be mended is not known; and a part is no document of its own."""
+    text, other = tmp_path / "a", tmp_path / "b"
+    text.write_text(TEXT)
+    other.write_text(TEXT[:9000].replace("a", "Ã©"))
+    found = {f.kind: f for f in charrnn.check(text, validation=other).findings}
+    assert " FILE > " in found["encoding"].command
+    config = charrnn.CorpusConfig(document_separator="#")
+    found = {f.kind: f for f in charrnn.check(text, config, validation=other).findings}
+    assert found["documents"].level == "fix" and "not match anywhere" in found["documents"].text
+
+
+def test_a_text_of_one_line_again_and_again(path: Path) -> None:
+    text = "All work and no play makes Jack a dull boy.\n" * 1000
+    assert findings(path, text)["repeats"].text.startswith("99.9 % of the text")
 
 
 def test_line_ends_and_marks(path: Path) -> None:
@@ -105,7 +137,7 @@ def test_commands_read_what_is_in_the_file(path: Path) -> None:
     assert found.command == f"gzip -dc < '{packed}' | perl -CSD -pe 's/[\\x{{c}}]//g' > clean.txt"
     wrong = SHORT.replace("a", "é").encode().decode("cp1252")
     found = findings(packed, gzip.compress(wrong.encode()))["encoding"]
-    assert found.command == f"gzip -dc < '{packed}' | iconv -f utf-8 -t latin1 > mended.txt"
+    assert found.command == f"gzip -dc < '{packed}' | iconv -c -f utf-8 -t latin1 > mended.txt"
 
 
 def test_repeats_and_documents(path: Path) -> None:

@@ -11,10 +11,13 @@ from click.testing import CliRunner, Result
 from charrnn.cli.main import cli
 from charrnn.config.settings import CorpusConfig
 from charrnn.errors import CorpusError
+from charrnn.reporting.run_facts import facts_of
 from charrnn.text.corpus import Corpus
+from charrnn.training.entries import line_of
 from charrnn.training.grown_text import growth, take_up
 from charrnn.training.run_file import load_run
 from charrnn.training.run_folder import RunFolder
+from charrnn.training.run_record import RunRecord
 from tests.reference.small import TEXT, small_corpus, small_run, trained
 
 LONGER = TEXT + "41 green bottles should fall\n" * 9
@@ -68,6 +71,13 @@ def test_it_learns_the_new_text_and_can_be_interrupted(tmp_path: Path) -> None:
         trained(run, longer, folder)
         assert [entry["step"] for entry in run.validations] == [15, 20, 23]
         assert run.progress.best_step in (15, 20, 23) and len(folder.entries()) == 6
+        lines = folder.history.read_bytes()
+        before = {"step": 5, "validation_loss": 0.01, "train_loss": 0.01}
+        folder.history.write_bytes(line_of(before) + b"".join(lines.splitlines(True)[1:]))
+        best = RunRecord.read(folder.path).best
+        assert best is not None and best["step"] == run.progress.best_step
+        of_report = facts_of(folder).best
+        assert of_report is not None and of_report["step"] == run.progress.best_step
         ends.append(folder.last.read_bytes())
     assert ends[0] == ends[1]
     assert load_run(tmp_path / "parts" / "last.safetensors").sha256 == small_corpus(LONGER).sha256
@@ -87,6 +97,8 @@ def test_the_best_of_a_validation_file_stays_the_best(tmp_path: Path) -> None:
     assert growth(run, longer) == len(LONGER) - len(TEXT)
     take_up(run, longer)
     assert run.progress.best_loss == best is not None
+    at = facts_of(run).best
+    assert at is not None and at["validation_loss"] == best
     paths[1].write_text(LONGER)
     with pytest.raises(CorpusError, match=r"but the run had it with|not the run's text"):
         take_up(run, Corpus.read(paths[0], config, validation=paths[1]))

@@ -408,3 +408,8 @@ def test_weights_do_not_forget_within_fewer_steps_than_they_learn_from(steps_a_p
 def test_as_many_networks_as_can_each_read_enough(alone: float, networks: int) -> None:
     """`alone`: the share of its passes that one network has time for."""
     assert recipe.networks_for(lambda count: alone / count) == networks
+
+
+def test_a_length_that_nobody_reaches_has_a_schedule() -> None:
+    training = resolve(small_corpus(), ModelConfig(hidden=4), TrainConfig(steps=10**12))[1]
+    assert training.decay_after == 1e9

@@ -366,6 +366,20 @@ def outcomes_of(events: list[Event]) -> list[Outcome]:
     return [one for _, one in outcomes(events)]
 
 
+def test_another_order_is_another_comparison(tmp_path: Path) -> None:
+    """Long names are cut, and numbered by their order."""
+    pair = [replace(each, name="w" * 70 + each.name) for each in candidates()]
+    list(compare(pair, [0], tmp_path, threads=1))
+    with pytest.raises(RunError, match="another comparison"):
+        next(compare(pair[::-1], [0], tmp_path))
+
+
+def test_a_time_and_a_number_of_steps_contradict_each_other(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="`duration` and `steps`"):
+        list(compare(candidates(), [0], tmp_path / "both", duration=60.0))
+    assert not (tmp_path / "both").exists()
+
+
 def test_runs_share_a_time_equally(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(comparison, "time", SimpleNamespace(monotonic=lambda: now))

@@ -21,7 +21,7 @@ from charrnn import (
     lr_find,
     train,
 )
-from charrnn.errors import ConfigError
+from charrnn.errors import ConfigError, DivergenceError
 from charrnn.text.corpus import Corpus
 from tests.reference.small import small_corpus
 
@@ -127,3 +127,18 @@ def test_its_picture_is_a_file_of_its_own() -> None:
 
 def test_it_is_public() -> None:
     assert {"lr_find", "RateTest", "planned_size"} <= set(charrnn.__all__)
+
+
+def test_a_loss_that_is_not_finite_from_the_start() -> None:
+    model = ModelConfig(
+        cell="rnn",
+        activation="relu",
+        init="uniform",
+        init_scale=10.0,
+        hidden=24,
+        layers=1,
+        embedding=16,
+    )
+    training = TrainConfig(batch_size=16, seq_length=64, optimizer="adamw")
+    with pytest.raises(DivergenceError, match="use a smaller `init_scale`"):
+        lr_find(plays(), model, training)

@@ -313,3 +313,14 @@ def test_a_clearly_slower_precision_is_measured_for_three_steps(
     step, chosen = planner.fastest(model, 2.0)
     assert step == pytest.approx(0.01) and chosen.precision == "bf16"
     assert steps["bf16"] > 90 and steps["float32"] == 1 + 3  # the first is not counted
+
+
+def test_settings_that_diverge_are_measured() -> None:
+    corpus = small_corpus()
+    model = recipe.with_rounds(ModelConfig(len(corpus.vocab), layers=1, hidden=9, attention=0))
+    wild = TrainConfig(
+        batch_size=3, seq_length=8, optimizer="sgd", learning_rate=1e3, l2=1e3, clip_norm=0.0
+    )
+    wild = wild.filled(networks=1)
+    planner = planning.Planner(corpus, 60.0, 1, lambda: 0.0, model, wild, False)
+    assert 0 < planner.fastest(model, 0.3)[0] < 1
