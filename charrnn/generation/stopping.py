@@ -158,7 +158,8 @@ class Endings:
         if isinstance(text, str):
             whole = text
         else:  # bytes that are no UTF-8 stay what they are
-            whole = self._characters(symbols_of(text.vocab, text.ids[:, None])[0])
+            whole = symbols_of(text.vocab, text.ids[:, None])[0]
+            whole = whole if text.vocab.unit == "char" else characters_of(whole)
         for document in self._documents(whole):
             begin = 0
             for end in ends(document, self.unit or "line"):  # of documents, there is none

@@ -95,7 +95,7 @@ class WordGraph:
             for symbol in self._vocab.in_symbols(token):
                 state = whole.follow(state, index.get(symbol, -1))
             if state < 0:  # not known: after another word, or as at the start
-                state = whole.start + is_inner(token[0])
+                state = whole.start + (is_inner(token[0]) or token[0] == "\ufffd")
         return replace(whole, start=state)
 
     @cached_property

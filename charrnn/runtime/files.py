@@ -216,7 +216,7 @@ def _umask() -> int:
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether there is a folder; False, like the next two, where it cannot be known."""
+    """Whether there is a folder; False, like the next one, where it cannot be known."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
@@ -226,5 +226,11 @@ def is_file(path: str | os.PathLike[str]) -> bool:
 
 
 def exists(path: str | os.PathLike[str]) -> bool:
-    """Whether there is anything."""
-    return os.path.exists(path)  # noqa: PTH110
+    """Whether there is anything; `CheckpointError` where nobody may look."""
+    try:
+        os.stat(path)  # noqa: PTH116
+    except PermissionError as error:
+        raise CheckpointError(f"{path}: {error.strerror}; check the folder's permissions") from None
+    except (OSError, ValueError):
+        return False
+    return True

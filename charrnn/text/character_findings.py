@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from charrnn.text.corpus import Corpus
 from charrnn.text.decoding import codec_name, is_wide
 from charrnn.text.encodings import Marks, iconv_name
 from charrnn.text.findings import Examined, Finding, Level
@@ -50,7 +51,7 @@ def misread(text: Examined) -> Iterator[Finding]:
     what = f"{found.shown!r} in {where} was {found.meant!r}, one of {found.groups:,} such groups"
     name = corpus.config.encoding
     is_utf8 = codec_name(name) == "utf-8"
-    if not is_utf8 and found.is_whole and not is_wide(name):
+    if not is_utf8 and not is_wide(name) and (found.is_whole or _may_be_utf8(corpus)):
         yield Finding(
             "encoding",
             "fix",
@@ -63,16 +64,30 @@ def misread(text: Examined) -> Iterator[Finding]:
     how = "Mend it with the Python package ftfy"
     if found.is_whole:  # but for a byte order mark, which -c leaves out
         how = "Mend it"
-        program = f"iconv -c -f {iconv_name(name)} -t {iconv_name(found.encoding)}"
+        before = "utf-8" if is_utf8 else iconv_name(name)
+        program = f"iconv -c -f {before} -t {iconv_name(found.encoding)}"
     level: Level = "fix" if found.groups > LOST * len(corpus) else "note"
+    is_mended = level == "fix" and len(corpus.sources) == 1
     yield Finding(
         "encoding",
         level,
         f"{what}: UTF-8 was once read as {found.encoding}. {how}:",
-        {} if is_utf8 or len(corpus.sources) > 1 else {"encoding": "utf-8"},  # of what is mended
+        {"encoding": "utf-8"} if is_mended and not is_utf8 else {},  # of what is mended
         (line,),
         command=text.through(program),
     )
+
+
+def _may_be_utf8(corpus: Corpus) -> bool:
+    """Whether the bytes that were read in another encoding are UTF-8, or were not all kept."""
+    config = corpus.config
+    if config.encoding_errors != "strict":
+        return True
+    try:
+        corpus.vocab.decode(corpus.ids).encode(config.encoding).decode("utf-8")
+    except UnicodeError:
+        return False
+    return True
 
 
 def lost(text: Examined) -> Iterator[Finding]:

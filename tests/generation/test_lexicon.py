@@ -172,3 +172,11 @@ def test_what_no_network_can_write_is_a_part_of_its_word() -> None:
     assert known.accepts(vocab.encode("men").tolist())
     for text in ("na", "ve men", "caf"):
         assert not known.accepts(vocab.encode(text).tolist())
+
+
+def test_an_unknown_word_before_the_cursor_is_a_word() -> None:
+    """No known word is glued to it, whatever it begins with."""
+    words, vocab = Lexicon.of_list("men"), Vocab(tuple("men \ufffd"))
+    after = words.automaton(vocab, "\ufffdem")
+    assert not after.accepts(vocab.encode("men").tolist())
+    assert after.accepts(vocab.encode(" men").tolist())

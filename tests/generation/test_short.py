@@ -256,6 +256,14 @@ def test_bytes_that_are_no_utf_8_are_excluded() -> None:
     assert not {"a\udce9", "\udce9", "aa"} & {*texts} and texts.fallen["known"]
 
 
+def test_a_text_of_another_unit_is_excluded() -> None:
+    trained = separated("\n", {"\n": 0.4, "a": 0.2, "\xc3": 0.2, "\xa9": 0.2}, "byte")
+    config = SamplingConfig(temperature=1.0, seed=3)
+    texts = ShortTexts(trained, 30, "", config, ShortConfig(max_length=2))
+    texts.exclude("known", Corpus.from_text("é\naa\n\u0416\n"))
+    assert not {"é", "aa"} & {*texts} and texts.fallen["known"]
+
+
 def test_the_length_of_texts_of_bytes_is_that_of_their_characters() -> None:
     letters = "абвг"
     pairs = dict.fromkeys(sorted({chr(byte) for byte in letters.encode()}), 1.0)

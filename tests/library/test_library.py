@@ -134,6 +134,22 @@ def test_a_name_that_no_system_takes_is_an_error_of_ours(read: Any) -> None:
         read("x" * 300)
 
 
+def test_a_folder_that_nobody_may_look_into_is_not_called_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = os.stat
+
+    def refusing(path: Any, *rest: Any, **options: Any) -> os.stat_result:
+        if str(path).endswith(".safetensors"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *rest, **options)
+
+    monkeypatch.setattr(os, "stat", refusing)
+    for read in (charrnn.load, charrnn.RunRecord.read, lambda path: RunFolder(path).resume()):
+        with pytest.raises(charrnn.CheckpointError, match="Permission denied; check"):
+            read(tmp_path)
+
+
 # Documents
 # --------------------------------------------------------------------------------------------------
 

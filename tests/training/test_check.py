@@ -64,6 +64,15 @@ def test_encodings(path: Path) -> None:
     assert found.command.lower().startswith("iconv -c -f utf-16 -t latin1 ")
     found = findings(path, (text + "Ã© Ã© Ã©").encode("cp1252"), encoding="cp1252")["encoding"]
     assert "leave out" not in found.text and found.command.startswith("ftfy -e cp1252 ")
+    german = "schön Straße „so“ " * 99
+    for name, errors in (("iso8859-15", "strict"), ("cp1252", "replace")):
+        found = findings(path, german, encoding=name, encoding_errors=errors)["encoding"]
+        assert f"leave out `encoding` {name}" in found.text
+    found = findings(path, wrong, encoding="utf-8-sig")["encoding"]
+    assert found.command.startswith("iconv -c -f utf-8 -t ")
+    few = ("é " + TEXT + "Ã© " * 3).encode("cp1252")
+    found = findings(path, few, encoding="cp1252")["encoding"]
+    assert (found.level, found.settings) == ("note", {})  # the text stays as it is
     found = findings(path, SHORT + "\ufffd")["encoding"]
     assert found.level == "fix" and "lost" in found.text
     with pytest.raises(charrnn.CorpusError, match="not utf-8"):
