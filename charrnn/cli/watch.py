@@ -141,8 +141,8 @@ def _follow(watched: Watched, block: LiveBlock) -> Watched:
 
 
 def _tell(record: RunRecord, block: LiveBlock, said: tuple[int, int]) -> tuple[int, int]:
-    """Say what has not been said yet, beyond so many validations (in a pipe) and pieces of advice;
-    returns how many there are now.
+    """Print the validations (in a pipe) and the advice that are new since so many of each; returns
+    how many there are now.
     """
     validations, advice = record.validations, record.advice
     for entry in () if block.is_live else validations[said[0] :]:

@@ -62,7 +62,7 @@ def misread(text: Examined) -> Iterator[Finding]:
         return
     program = "ftfy" if is_utf8 else f"ftfy -e {iconv_name(name)}"
     how = "Mend it with the Python package ftfy"
-    if found.is_whole:  # but for a byte order mark, which -c leaves out
+    if found.is_whole:  # -c drops a byte order mark, which the other encoding may lack
         how = "Mend it"
         before = "utf-8" if is_utf8 else iconv_name(name)
         program = f"iconv -c -f {before} -t {iconv_name(found.encoding)}"
