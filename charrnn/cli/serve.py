@@ -158,8 +158,8 @@ def _check(config: ServeConfig, api_key: str | None) -> None:
     """What is missing or wrong."""
     if find_spec("starlette") is None or find_spec("uvicorn") is None:
         raise CorpusError("charrnn serve needs more packages: pip install 'charrnn-numba[serve]'")
-    is_key = api_key is None or (api_key.isascii() and api_key.isprintable() and api_key.strip())
-    if not is_key or api_key != (api_key and api_key.strip()):
+    is_plain = api_key is None or (api_key.isascii() and api_key.isprintable())
+    if not is_plain or (api_key is not None and api_key.strip() != (api_key or None)):
         raise ConfigError(
             "`api_key` must be of ASCII characters that can be printed, without space around them"
         )

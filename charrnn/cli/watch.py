@@ -141,8 +141,8 @@ def _follow(watched: Watched, block: LiveBlock) -> Watched:
 
 
 def _tell(record: RunRecord, block: LiveBlock, said: tuple[int, int]) -> tuple[int, int]:
-    """Print the validations (in a pipe) and the advice that are new since so many of each; returns
-    how many there are now.
+    """Print new validations (in a pipe) and new advice. said: how many of each were printed before;
+    returns the same for the next call.
     """
     validations, advice = record.validations, record.advice
     for entry in () if block.is_live else validations[said[0] :]:

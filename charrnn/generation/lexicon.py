@@ -17,7 +17,7 @@ import regex
 from charrnn.errors import CorpusError
 from charrnn.generation.automaton import Automaton
 from charrnn.generation.utf8_sets import writable
-from charrnn.generation.word_graph import WordGraph, anything, exactly
+from charrnn.generation.word_graph import WordGraph, anything, exactly, is_of_word
 from charrnn.runtime.progress import Progress
 from charrnn.text.vocab import Vocab
 from charrnn.text.words import is_inner
@@ -109,15 +109,10 @@ def _tokens(text: str, progress: Progress | None = None) -> tuple[set[str], set[
         place += len(piece)
         if progress is not None:
             progress(min(place, len(text)), len(text))
-    words = {each for each in seen if _is_inner(each[0])}
+    words = {each for each in seen if is_of_word(each[0])}
     if not words:
         raise CorpusError("`known_words`: there is no word in this text")
-    return words, {each for each in seen if not _is_inner(each[0])}
-
-
-def _is_inner(character: str) -> bool:
-    """Whether words are made of it, or it stands for what a network cannot write."""
-    return character == "\ufffd" or is_inner(character)
+    return words, {each for each in seen if not is_of_word(each[0])}
 
 
 def is_free(character: str) -> bool:
@@ -128,7 +123,7 @@ def is_free(character: str) -> bool:
 def _token(characters: set[str]) -> re.Pattern[str]:
     """A word, a free character, or what stands between, in a text of these characters."""
     free = {c for c in characters if is_free(c)}
-    inner = {c for c in characters if _is_inner(c)} - free
+    inner = {c for c in characters if is_of_word(c)} - free
     word, alone, other = _set(inner), _set(free), _set(characters - inner - free)
     return re.compile(f"{word}+(?:{_set(set(JOINERS))}{word}+)*|{alone}|{other}+")
 

@@ -95,7 +95,7 @@ class WordGraph:
             for symbol in self._vocab.in_symbols(token):
                 state = whole.follow(state, index.get(symbol, -1))
             if state < 0:  # not known: after another word, or as at the start
-                state = whole.start + (is_inner(token[0]) or token[0] == "\ufffd")
+                state = whole.start + is_of_word(token[0])
         return replace(whole, start=state)
 
     @cached_property
@@ -209,3 +209,8 @@ def _add(strings: Iterable[tuple[str, int]], graph: dict[Node, int]) -> int:
         path[-1] = (value, path[-1][1])
         before = string
     return close(0)
+
+
+def is_of_word(character: str) -> bool:
+    """Whether words are made of it, or it stands in one for what a network cannot write."""
+    return character == "\ufffd" or is_inner(character)
