@@ -94,10 +94,16 @@ def most_doublings(times: Sequence[float], gain: float = 1.4) -> int:
     return next((k for k, (usual, own) in pairs if usual < gain * own), len(times) - 1)
 
 
+def network(hidden: int) -> ModelConfig:
+    """Without rounds and attention, whose work does not follow from their parameters."""
+    model = ModelConfig(SYMBOLS, layers=LAYERS, hidden=hidden)
+    return model.filled(embedding=64, attention=0, mogrifier=0)
+
+
 def cost_rows(processor: Processor) -> list[Row]:
     rows = []
     for hidden in (128, 256, 512, 1024):
-        config = ModelConfig(SYMBOLS, layers=LAYERS, hidden=hidden)
+        config = network(hidden)
         parameters = parameter_count(config)
         for streams in (32, 128, 512):
             row: Row = {"network": f"{LAYERS} x {hidden}", "streams": streams}
@@ -120,7 +126,7 @@ def measured_processor() -> Processor:
     corpus, equations, seconds = Corpus.read(bundled_corpus()), [], []
     for hidden in (96, 128, 256, 384):
         for streams in (8, 16, 32):
-            model = ModelConfig(hidden=hidden, layers=LAYERS)
+            model = network(hidden)
             training = TrainConfig(streams, SEQ_LENGTH, steps=10**6, eval_every=10**6)
             run = Run.new(corpus, model, dataclasses.replace(training, sample_every=0))
             reports = train(run, corpus, threads=1)

@@ -76,7 +76,8 @@ class File:
         """A network's parameters, or other arrays of this layout, by default the same, with this
         prefix.
         """
-        tensors, cell = tensors or tensors_of(config), cell_named(config.cell)
+        tensors = tensors_of(config) if tensors is None else tensors
+        cell = cell_named(config.cell)
         names = {tensor.name: prefix + file_name(tensor.name, config) for tensor in tensors}
         shapes = {names[tensor.name]: tensor.disk_shape for tensor in tensors}
         seconds = {prefix + name: zeros.shape for name, zeros in second_biases(config).items()}

@@ -31,7 +31,8 @@ def command(members: Sequence[Member], *settings: Settings, **flags: Any) -> lis
     values: dict[str, Any] = {"ensemble": tuple(others)}
     for each in settings:
         values |= {name: getattr(each, name) for name in settings_of(type(each))}
-    values["stop"] = tuple(map(escaped, values["stop"]))
+    for name in ("stop", "must"):
+        values[name] = tuple(map(escaped, values[name]))
     values["match"] = _printable(values["match"])
     for name, value in (values | flags).items():
         for one in value if isinstance(value, tuple) else (value,):

@@ -51,7 +51,7 @@ def _page(
     member = members[0]
     if known_words is not None:
         corpus = partial(own_corpus, member, text)
-        options["known_words"] = words_of(member.trained, known_words, corpus)
+        options["known_words"] = words_of(mixture_of(members), known_words, corpus)
     return {"name": name_of(member.path), **options}
 
 

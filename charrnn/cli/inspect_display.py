@@ -151,7 +151,7 @@ def print_units(found: UnitSearch) -> None:
 
 
 def _unit_text(detector: Detector) -> str:
-    """Such as "1.38 c on"; a dash before one that means nothing."""
+    """Such as "1.38 c on"; in brackets if it means nothing."""
     text = f"{detector.name} {detector.kind} {'on' if detector.is_on else 'off'}"
     return text if detector.is_strong else f"({text})"
 

@@ -190,6 +190,8 @@ def _place(place: str, text: ScoreText) -> int:
     if not (1 <= at <= len(text.ids) and index <= len(text.symbols)):
         size = counted(len(text.symbols), NOUNS[text.unit])
         raise click.UsageError(f"--at {place}: it must be after 1 to {size}, the whole text")
+    if match[2] is not None and index < len(text.symbols) and index not in text.places[at : at + 1]:
+        raise click.UsageError(f"--at {place}: the network lacks this character and skips it")
     return at
 
 

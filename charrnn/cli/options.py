@@ -277,10 +277,13 @@ class Request:
         return TrainConfig.of(self.settings)
 
 
+EXCLUDED = {"validation": ("val_fraction", "test_fraction"), "test": ("test_fraction",)}
+"""The settings that also split the text, by the part that has files."""
+
+
 def check_parts(parts: Mapping[str, Sequence[str]], settings: Mapping[str, Any]) -> None:
     """`ConfigError` if a part of the text is given both as files and as a fraction."""
-    excluded = {"validation": ("val_fraction", "test_fraction"), "test": ("test_fraction",)}
-    for part, names in excluded.items():
+    for part, names in EXCLUDED.items():
         for name in names:
             if parts[part] and settings.get(name):
                 raise ConfigError(
@@ -312,6 +315,9 @@ def read_request(
     if length := given.keys() & {"steps", "epochs"}:  # a file's is another one
         own_time = set() if "each" in ctx.params else {"for"}  # in tune, of all trials together
         for name in ({"steps", "epochs", "pace"} | own_time) - length:
+            merged.pop(name, None)
+    for part in EXCLUDED.keys() & given.keys():
+        for name in EXCLUDED[part]:
             merged.pop(name, None)
     merged |= given
     paths: dict[str, tuple[str, ...]] = {}

@@ -155,7 +155,8 @@ def sample(
     others = settings["temperature_to"], settings["inner_temperature"]
     is_greedy = bool(temperature) and not any((*temperature, *others))
     settings["seed"] = (0 if is_greedy else secrets.randbits(53)) if seed is None else seed
-    settings["stop"] = tuple(map(unescaped, settings["stop"]))
+    for name in ("stop", "must"):
+        settings[name] = tuple(map(unescaped, settings[name]))
     values = {name: value for name, value in settings.items() if value is not None}
     config, short = SamplingConfig.of(values), ShortConfig.of(values)
     configs = [replace(config, temperature=each) for each in temperature] or [config]
@@ -177,6 +178,8 @@ def sample(
         raise click.UsageError(
             f"--count {count * best_of}: at most {MOST:,}, except for short texts (--max-length)"
         )
+    if "-" in (adapt, known_words) and prime is None and prime_file is None:
+        prime = ""  # standard input is another text
     raw_prime, whose = read_prime(prime, prime_file)
     kernels: list[str] = ["bf16"] if config.precision == "bf16" else []
     kernels += [] if adapt is None else ["dynamic"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from charrnn.cli.known_words import known_words
 from charrnn.cli.own_corpus import own_corpus
 from charrnn.config import DynamicConfig, SamplingConfig
 from charrnn.config.fields import Settings
+from charrnn.errors import CorpusError
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.mixture import Mixture
@@ -56,22 +57,43 @@ class Request:
     @cached_property
     def own_corpus(self) -> Corpus:
         """The text that the first network was trained on."""
-        return own_corpus(self.members[0], self.training_text)
+        return self._corpus_of(self.members[0])
+
+    @cached_property
+    def corpora(self) -> list[Corpus]:
+        """The texts that the networks were trained on."""
+        return [self.own_corpus, *map(self._corpus_of, self._with_others)]
+
+    def corpora_quietly(self) -> list[Corpus]:
+        """The same, read again without progress."""
+        return [self._corpus_of(each, quiet=True) for each in (self.members[0], *self._with_others)]
+
+    @property
+    def _with_others(self) -> list[Member]:
+        """Networks that were trained on other texts than the first one."""
+        others = {member.trained.origin.sha256: member for member in self.members}
+        del others[self.members[0].trained.origin.sha256]
+        return list(others.values())
+
+    def _corpus_of(self, member: Member, quiet: bool = False) -> Corpus:
+        """From the files of --text, all of them or one, if they are this network's text."""
+        if len(self.networks) > 1:
+            for texts in (self.training_text, *((text,) for text in self.training_text)):
+                with suppress(CorpusError):
+                    return own_corpus(member, texts, quiet)
+        own_texts = self.training_text if member is self.members[0] else ()
+        return own_corpus(member, own_texts, quiet)
 
     def training(self, config: SamplingConfig) -> list[Corpus]:
         """What the networks were trained on, for `max_copy`; empty without it."""
-        if not config.max_copy:
-            return []
-        others = {member.trained.origin.sha256: member for member in self.members[1:]}
-        others.pop(self.members[0].trained.origin.sha256, None)
-        return [self.own_corpus, *(own_corpus(member) for member in others.values())]
+        return self.corpora if config.max_copy else []
 
     @cached_property
     def known_words(self) -> Lexicon | None:
         """The only words to write; None for any."""
         if self.words is None:
             return None
-        return known_words(self.members[0].trained, self.words, lambda: self.own_corpus)
+        return known_words(self.networks, self.words, lambda: self.own_corpus)
 
     def is_line(self, config: SamplingConfig) -> bool:
         """True if a text ends with its first line."""

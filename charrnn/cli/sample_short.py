@@ -46,7 +46,8 @@ def write_short(
                 training=training,
             )
         if new:
-            texts.exclude("in the training text", request.own_corpus)
+            for corpus in request.corpora:
+                texts.exclude("in the training text", corpus)
         for path in not_in:
             texts.exclude(f"in {terminal.one_line(path)}", _read(path, request.members[0].trained))
         found = list[str]()

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,7 +114,7 @@ def serve(
         from charrnn.runtime.threads import Workers
         from charrnn.server.app import application
 
-        lexicon = None if known_words is None else _words(member, known_words, text)
+        lexicon = None if known_words is None else _words(members, known_words, text)
         sys.setswitchinterval(SWITCH_SECONDS)
         with contextlib.closing(Workers(threads)) as workers:
             name, url = name_of(member.path), url_of(listener)
@@ -135,11 +136,11 @@ def name_of(path: Path) -> str:
     return folder.name if path.stem in ("best", "last") else path.stem
 
 
-def _words(member: Member, path: str, text: tuple[str, ...]) -> Any:
+def _words(members: Sequence[Member], path: str, text: tuple[str, ...]) -> Any:
     from charrnn.cli.known_words import known_words
     from charrnn.cli.own_corpus import own_corpus
 
-    return known_words(member.trained, path, lambda: own_corpus(member, text))
+    return known_words(mixture_of(members), path, lambda: own_corpus(members[0], text))
 
 
 def _say_where(networks: Mixture, name: str, url: str) -> None:

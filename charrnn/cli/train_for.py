@@ -147,15 +147,12 @@ def planned_rest(
 
 
 def _left(run: Run, folder: RunFolder) -> list[int]:
-    """The numbers of the networks that have not been trained to their end. With the first one, go
-    on those that have other settings or less text.
-    """
+    """The numbers of the networks that have not been trained to their end."""
     from charrnn.cli.train_steps import is_missing
 
+    first = [] if run.ended_by(folder.seconds_before) else [1]
     numbers = range(2, (run.config.networks or 1) + 1)
-    if run.ended_by(folder.seconds_before):
-        return [number for number in numbers if not folder.has_network(number)]
-    return [1, *(number for number in numbers if is_missing(folder, number, run))]
+    return [*first, *(number for number in numbers if is_missing(folder, number, run))]
 
 
 def _say_measuring(request: Request) -> None:

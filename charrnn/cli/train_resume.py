@@ -124,17 +124,18 @@ def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
     from charrnn.training.grown_text import growth, take_up
 
     run_folder = quoted(folder.path)
-    again = f"charrnn train TEXT --resume {run_folder}"
     requested = {"": request.text, **request.parts}
     paths = {
         part: requested[part] or tuple(source.path for source in run.sources if source.part == part)
         for part in requested
     }
+    words = ["-" if "-" in paths[""] else "TEXT"]
+    for part in request.parts:
+        if paths[part]:
+            words += [f"--{part}", "-" if "-" in paths[part] else "FILE"]
+    again = f"charrnn train {' '.join(words)} --resume {run_folder}"
     if any("-" in paths[part] and not requested[part] for part in requested):
-        raise CorpusError(
-            "the run's text came from standard input; pipe it in again: charrnn train - "
-            f"--resume {run_folder}"
-        )
+        raise CorpusError(f"the run's text came from standard input; pipe it in again: {again}")
     from charrnn.text.sources import check_recorded
 
     try:
@@ -161,7 +162,7 @@ def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
                 f"the text has grown by {counted(new, 'character')}, but the networks of this run "
                 "have come to their end: give them more, by --steps or --epochs"
             )
-        folder.save_last(run)
+        folder.save_grown(run)
         terminal.say(f"the text has grown by {counted(new, 'character')}; all of it is read now")
     run.check_text(corpus)
     run.sources = corpus.sources  # it may have moved

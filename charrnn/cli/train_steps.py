@@ -77,7 +77,7 @@ def carry_out(
 
 def is_missing(folder: RunFolder, number: int, first: Run) -> bool:
     """True if this network has not been trained to its end, or the run has been given other
-    settings or more text since.
+    settings or more text since, which it has not been trained with to its end.
     """
     from charrnn.training.run_file import configurations_of, text_of
 
@@ -85,7 +85,18 @@ def is_missing(folder: RunFolder, number: int, first: Run) -> bool:
     if not folder.has_network(number) or not own.last.exists():
         return not folder.has_network(number)
     changes = _changes(configurations_of(own.last)[1], number, first, is_added=True)
-    return bool(changes) or text_of(own.last) != first.sha256
+    return bool(changes) or text_of(own.last) != first.sha256 or _is_behind(own, number)
+
+
+def _is_behind(own: RunFolder, number: int) -> bool:
+    """True if a network that was added has been given more since, and that is not there yet."""
+    from charrnn.checkpoint.paths import find_checkpoint
+    from charrnn.training.run_file import load_run
+
+    if load_run(own.last).ended_by(own.seconds_before) is None:
+        return True
+    added = best_of(own.path.parent, number)
+    return find_checkpoint(own.path).read_bytes() != added.read_bytes()
 
 
 def _changes(
@@ -117,7 +128,7 @@ def _network(own: RunFolder, number: int, first: Run, corpus: Corpus) -> Run:
     run = own.resume()
     if growth(run, corpus):
         take_up(run, corpus)
-        own.save_last(run)
+        own.save_grown(run)
     run.check_text(corpus)
     run.sources = corpus.sources
     is_added = best_of(own.path.parent, number).exists()

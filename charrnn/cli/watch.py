@@ -93,10 +93,14 @@ class Watched:
         folders, count = networks_of(first.folder), first.config.networks or 1
         if len(folders) == 1:
             return cls(first, first.folder, count=count)
-        record = RunRecord.read(folders[-1])
-        # the run is locked while any of its networks is trained
-        record = replace(record, is_running=first.is_running or record.is_running)
-        return cls(record, first.folder, len(folders), max(count, len(folders)))
+        records = [first, *map(RunRecord.read, folders[1:])]
+        # the first one's folder is locked while any is trained, another's while it is itself
+        busy = [n for n, each in enumerate(records) if n and each.is_running]
+        begun = [n for n, each in enumerate(records) if not each.is_over]
+        (at, *_) = [*busy, *begun, len(records) - 1]
+        is_running = first.is_running or records[at].is_running
+        record = replace(records[at], is_running=is_running)
+        return cls(record, first.folder, at + 1, max(count, len(folders)))
 
     @property
     def name(self) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from charrnn.generation.lexicon import Lexicon
     from charrnn.generation.manuscript import Manuscript
     from charrnn.generation.manuscript_file import ManuscriptFile
+    from charrnn.text.corpus import Corpus
 
 EXAMPLES = """\b
 Examples:
@@ -135,7 +137,7 @@ def write(
     from charrnn.generation.cowriter import Cowriter
     from charrnn.runtime.threads import Workers
 
-    words = Words(member, known_words or "", text)
+    words = Words(members, known_words or "", text)
     with contextlib.closing(Workers(threads)) as workers:
         session = Cowriter(
             mixture_of(members),
@@ -148,7 +150,8 @@ def write(
 
         def about() -> dict[str, Any]:
             used = {k: v for k, v in asdict(session.config).items() if k not in ELSEWHERE}
-            return {"run": member.argument, "seed": session.config.seed, "settings": used}
+            place = member.argument and str(Path(member.argument).absolute())
+            return {"run": place, "seed": session.config.seed, "settings": used}
 
         saver = Saver(opened, manuscript, about)
         status = Screen(session, saver, words.read, has_color(sys.stdout)).run()
@@ -162,7 +165,7 @@ def write(
 class Words:
     """Where known words come from: a file, or if the path is empty, the network's training text."""
 
-    member: Member
+    members: Sequence[Member]
     path: str
     text: tuple[str, ...]
 
@@ -171,8 +174,10 @@ class Words:
         from charrnn.cli.known_words import known_words
         from charrnn.cli.own_corpus import own_corpus
 
-        network, member = self.member.trained, self.member
-        return known_words(network, self.path, lambda: own_corpus(member, self.text, quiet), quiet)
+        def training_text() -> Corpus:
+            return own_corpus(self.members[0], self.text, quiet)
+
+        return known_words(mixture_of(self.members), self.path, training_text, quiet)
 
 
 def _earlier(about: dict[str, Any]) -> dict[str, Any]:

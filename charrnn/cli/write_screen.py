@@ -232,8 +232,8 @@ class Screen:
             self._message = otherwise
 
     def _warm(self, change: float) -> None:
-        temperature = round(self._session.config.temperature + change, 2)
-        self._session.change_temperature(max(0.0, min(temperature, HOTTEST)))
+        now = self._session.config.temperature
+        self._session.change_temperature(max(0.0, min(round(now + change, 2), max(now, HOTTEST))))
         self._message = ""
         self._ahead.compute()
 

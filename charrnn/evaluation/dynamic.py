@@ -185,9 +185,10 @@ def adapt(
     # auto as for a short text: what is then written is the same on any machine
     config = with_precision(config or DynamicConfig(), 0)
     makers: list[Callable[[Workers], Reader]] = []
+    pattern = mixture.corpus_config.document_separator
+    starts = None if pattern is None else resets(ids, mixture.vocab, pattern)
     for n, network in enumerate(mixture):
-        own, pattern = mixture.read_by(n, ids), network.corpus_config.document_separator
-        starts = None if pattern is None else resets(own, network.vocab, pattern)
+        own = mixture.read_by(n, ids)
         about = network.squares, starts, network.opening, False
         makers.append(partial(Reader, network.model, own, config, 1.0, *about))
     with using(workers) as threads:

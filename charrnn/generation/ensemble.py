@@ -113,7 +113,7 @@ class Ensemble:
         reads first.
         """
         for n, writer in enumerate(self._writers):
-            writer.read(self._read_by(n, ids), progress)
+            writer.read(self._read_by(n, ids), progress, ids)
         if self.memory is not self._writers[0].memory:
             note_all(self.memory.recent, ids.astype(np.int32))
         self._last = np.full(self.streams, ids[-1], np.int32)
@@ -218,10 +218,7 @@ class Ensemble:
         zero, done = list[list[int]](), 0
         while done < len(uniforms) and not any(zero):
             done += 1
-            zero = [
-                writer.ended_by(self._read_by(n, ids[done]))
-                for n, writer in enumerate(self._writers)
-            ]
+            zero = [writer.ended_by(ids[done]) for writer in self._writers]
         if done < len(uniforms):  # later ids were written without the reset
             for writer, state in zip(self._writers, states, strict=True):
                 writer.state.copy_from(state)

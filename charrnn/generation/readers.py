@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from charrnn.checkpoint.mixture import Mixture
-from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.generation.automaton import Automaton
 from charrnn.generation.drawing import controls_of, memory_of
@@ -77,7 +76,7 @@ def writer_of(
             edges=edges,
             start=start,
             end=end,
-            documents=_documents_of(network, streams),
+            documents=_documents_of(networks, streams),
             workers=workers,
             panels=panels,
         )
@@ -88,7 +87,7 @@ def writer_of(
             network.model,
             config,
             streams=streams,
-            documents=_documents_of(network, streams),
+            documents=_documents_of(networks, streams),
             workers=workers,
         )
         for network in networks
@@ -112,7 +111,9 @@ def endings_of(
     return Endings(networks.vocab, config, separator, automaton, is_short)
 
 
-def _documents_of(network: Trained, streams: int) -> DocumentTrackers | None:
-    """What resets the states where documents begin, as in the network's training."""
-    pattern = network.corpus_config.document_separator
-    return None if pattern is None else DocumentTrackers(network.vocab, pattern, streams)
+def _documents_of(networks: Mixture, streams: int) -> DocumentTrackers | None:
+    """What resets the states where documents begin, as in training. It reads the mixture's symbols:
+    what stands for one that a network lacks may be a separator.
+    """
+    pattern = networks.corpus_config.document_separator
+    return None if pattern is None else DocumentTrackers(networks.vocab, pattern, streams)

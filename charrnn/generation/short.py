@@ -99,7 +99,8 @@ class ShortTexts:
         separator = self._networks.corpus_config.document_separator
         if config.until is None and config.lines is None:
             config = replace(config, until="line" if separator is None else "document")
-        is_line = config.until == "line" or separator in NEWLINE
+        is_line = separator in NEWLINE
+        is_line |= config.until == "line" and (separator is None or _breaks_line(separator))
         if config.must and config.match is None and is_line and config.until is not None:
             config = replace(config, match=ONE_LINE)
         if length is None:
@@ -221,6 +222,14 @@ class ShortTexts:
 def folded(text: str) -> str:
     """What two short texts are compared by: small letters, and single spaces."""
     return " ".join(text.casefold().split())
+
+
+def _breaks_line(separator: str) -> bool:
+    """True if what matches begins with a newline, so that a line ends with or before it."""
+    begin = next((each for each in NEWLINE if separator.startswith(each)), None)
+    if begin is None or "|" in separator:
+        return False
+    return separator[len(begin) : len(begin) + 1] not in ("*", "?", "{")
 
 
 def _most(separator: str | None) -> int:

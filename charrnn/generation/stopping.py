@@ -145,7 +145,7 @@ class Endings:
 
     def begun(self, before: str) -> str:
         """The characters of the last unit in these symbols, which the text goes on with."""
-        before = _unfinished(before[-CONTEXT:], self.document)
+        before = _unfinished(before, self.document)
         return _unfinished(self._characters(before), self.find)
 
     def bare(self, text: str, tail: int) -> str:

@@ -177,9 +177,9 @@ class Writer:
         self.state.put(slice(None), starts.state, chosen)
         self.last = starts.ids[chosen]
 
-    def read(self, ids: Ids, progress: Progress | None = None) -> None:
+    def read(self, ids: Ids, progress: Progress | None = None, symbols: Ids | None = None) -> None:
         """Let every stream read ids (K,), K >= 1: all except the last, which `write` reads
-        first.
+        first. symbols (K,): the ids in the vocabulary of the documents, if that is another one.
 
         `progress(read, total)` is called at intervals. `VocabError` for ids out of range, and for
         none.
@@ -187,7 +187,9 @@ class Writer:
         ids = self._checked(ids)
         if not len(ids):
             raise VocabError("there must be at least one id to read")
-        resets = set(self._documents.read(ids)) if self._documents is not None else set()
+        resets = set[int]()
+        if self._documents is not None:
+            resets.update(self._documents.read(ids if symbols is None else symbols))
         if len(self.last):  # they precede the ids
             self._run(np.stack([self.last, self.last]), 1)
         last = len(ids) - 1
@@ -248,7 +250,9 @@ class Writer:
         self.state.reset(self.ended_by(ids))
 
     def ended_by(self, ids: Ids) -> list[int]:
-        """The streams in which a document ends with ids[n], which follow what each has read."""
+        """The streams in which a document ends with ids[n], in the vocabulary of the documents,
+        which follow what each has read.
+        """
         return [] if self._documents is None else self._documents.follow(ids)
 
     def control(self, controls: Controls) -> None:

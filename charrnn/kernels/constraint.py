@@ -76,7 +76,7 @@ def edge_of(edges, state, symbol):
 @inline
 def constrain(row, edges, state, left, allowed):
     """allowed = row for the symbols from which an accepting state is within reach of `left`
-    symbols, -inf for the others; returns the number of these symbols, banned ones (-inf) included.
+    symbols, -inf for the others; returns the number of these symbols, without banned ones (-inf).
     """
     count = 0
     for v in range(row.size):

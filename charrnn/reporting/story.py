@@ -27,6 +27,7 @@ from charrnn.runtime.files import write_atomically
 from charrnn.runtime.progress import Progress
 from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
+from charrnn.text.occurrences import count_symbols
 from charrnn.training.own_corpus import own_corpus
 
 LAGS, PLACES = 100, 16
@@ -150,7 +151,7 @@ def report(
         read = held_out(trained, corpus, SCORED, workers=workers, progress=stages.part(150, 300))
         within = inside(trained, read.ids, stages.part(300, 450))
         reach = _reach(facts[0], first.model, read, stages)
-        counts = np.sqrt(1 + np.bincount(corpus.ids, minlength=len(corpus.vocab)))
+        counts = np.sqrt(1 + count_symbols(corpus.ids, len(corpus.vocab)))
     places = character_map(trained.model, counts)
     stages.end(1000)
     return Story(

@@ -2,7 +2,7 @@
 
 The text itself is in the page's HTML, in blocks, so that it can be read, searched and printed
 without the script. The script colors the blocks that come near the window, and decodes what is
-known of a character when it is pointed at: a text of a megabyte makes a page of about 20 MB.
+known of a character when it is pointed at: a text of a megabyte makes a page of over 20 MB.
 """
 
 import base64

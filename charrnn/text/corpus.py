@@ -346,11 +346,12 @@ def _encoded(
         Source(reading.files[n].path, size, reading.files[n].part)
         for n, size in reading.sizes.items()
     )
-    if not sources:
+    for empty in {file.part for file in reading.files} - {source.part for source in sources}:
+        paths = [file.path for file in reading.files if file.part == empty]
+        left_out = summary(one for one in reading.skipped if one.path in paths)
         raise CorpusError(
-            f"{Path(reading.files[0].path).parent}: no text to read here; left out: "
-            f"{summary(reading.skipped)}; name the files to read, or use `unit` byte to train on "
-            "bytes"
+            f"{Path(paths[0]).parent}: no text to read here; left out: {left_out}; name the files "
+            "to read, or use `unit` byte to train on bytes"
         )
     where = _where(sources)
     if not text.length:

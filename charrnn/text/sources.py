@@ -3,6 +3,7 @@
 import errno
 import glob
 import os
+import re
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,9 +18,11 @@ RUN_FILES = frozenset(
     (
         *("last.safetensors", "best.safetensors", "good.safetensors"),
         *("config.toml", "history.jsonl", "test-looks.jsonl", "steps.bin", "samples.jsonl"),
+        "advice.jsonl",
     )
 )
-"""What charrnn itself writes into the folder of a run."""
+"""What charrnn itself writes into the folder of a run, beside the `OTHER_NETWORKS` of some."""
+OTHER_NETWORKS = re.compile(r"best-\d+\.safetensors")
 
 _OF_TOOLS = frozenset(
     (
@@ -121,10 +124,12 @@ def find(sources: Sources, validation: Sources = (), test: Sources = ()) -> List
     listings = [(_find(source), part) for source, part in listed]
     files = [replace(file, part=part) for listing, part in listings for file in listing.files]
     skipped = [one for listing, _ in listings for one in listing.skipped]
-    if not files:
+    for empty in {part for _, part in listed} - {file.part for file in files}:
+        named = next(source for source, part in listed if part == empty)
+        left_out = summary(one for own, part in listings if part == empty for one in own.skipped)
         raise CorpusError(
-            f"{listed[0][0]}: no text to read here; left out: {summary(skipped)}; name the files "
-            "to read, or another folder"
+            f"{named}: no text to read here; left out: {left_out}; name the files to read, or "
+            "another folder"
         )
     return Listing(files, listings[0][0].name, skipped)
 
@@ -217,7 +222,8 @@ def _walked(folder: Path, may_be_empty: bool = False) -> Listing:
         folders[:] = [name for name, why in reasons.items() if not why]
         for name in names:
             path = os.path.join(parent, name)  # noqa: PTH118
-            reasons[name] = "run" if is_run and name in RUN_FILES else _name_skipped(name)
+            is_own = is_run and (name in RUN_FILES or OTHER_NETWORKS.fullmatch(name) is not None)
+            reasons[name] = "run" if is_own else _name_skipped(name)
             if not reasons[name]:
                 size, reasons[name] = _size(path)
                 if not reasons[name]:

@@ -61,6 +61,8 @@ def _why_no_run(path: Path) -> str:
     try:
         if last.exists():
             describe_run(last)
+            other = "the run beside it is on another text, such as this one after it has grown"
+            return f"{path}: {other}"
     except CheckpointError as error:
         return str(error)
     return f"{path}: no run file beside it"

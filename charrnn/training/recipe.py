@@ -59,7 +59,7 @@ ENOUGH = {2: 0.25, 3: 0.45}
 each of them must have time for; with less, fewer and larger networks do better.
 """
 ENOUGH_FOR_MORE = 0.85
-FEW_PASSES = 10.0
+FEW_PASSES = 14.0
 """SOAP learns more than AdamW in a run of few passes, and overfits sooner in many."""
 HELD = 0.1
 """Share of the run before the learning rate falls."""

@@ -5,6 +5,7 @@ settings, and a lock.
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from charrnn.checkpoint.paths import (
     network_folder,
     newest_folder,
 )
-from charrnn.checkpoint.trained import save
+from charrnn.checkpoint.trained import load, save
 from charrnn.config import TrainConfig
 from charrnn.config.files import parse_toml
 from charrnn.config.training import LENGTH
@@ -224,6 +225,19 @@ class RunFolder:
         if is_good:
             self.good.unlink(missing_ok=True)
         self._extend_history(run)
+
+    def save_grown(self, run: Run) -> None:
+        """`save_last` of a run that has taken up a text which has grown; the networks that were the
+        best so far are of that text, too.
+        """
+        origin, number = run.trained.origin, 1
+        while (path := best_of(self.path, number)).exists():
+            best = load(path)
+            loss = None if run.progress.best_step is None else best.origin.loss
+            own = replace(best.origin, texts=origin.texts, sha256=origin.sha256, loss=loss)
+            save(path, replace(best, origin=own))
+            number += 1
+        self.save_last(run)
 
     def save_best(self, run: Run) -> None:
         """Write the network with the lowest validation loss."""

@@ -54,6 +54,12 @@ class ComparedRun:
         return self.folder.last.exists()
 
     @property
+    def is_ended(self) -> bool:
+        """True if its outcome has been measured."""
+        stored = self._stored()
+        return stored is not None and stored[2] is not None
+
+    @property
     def measured(self) -> Path:
         """The file with speeds, seconds and, at the end, the outcome."""
         return self.folder.path / "measured.json"
@@ -149,9 +155,16 @@ class ComparedRun:
             ).nats_per_char
 
     def _read(self) -> Outcome | None:
-        """Load what earlier sessions measured; returns the outcome, if there is one. A damaged file
-        is ignored.
-        """
+        """Load what earlier sessions measured; returns the outcome, if there is one."""
+        stored = self._stored()
+        if stored is None:
+            return None
+        self.seconds, speeds, outcome = stored
+        self.speeds.extend(speeds)
+        return outcome
+
+    def _stored(self) -> tuple[float, list[float], Outcome | None] | None:
+        """The seconds, speeds and outcome of earlier sessions; a damaged file counts as none."""
         try:
             stored = parse_json(read_regular(self.measured, MOST_READ))
             seconds, speeds = float(stored["seconds"]), [float(each) for each in stored["speeds"]]
@@ -160,9 +173,7 @@ class ComparedRun:
                 math.fsum(value or 0 for value in asdict(outcome).values())  # raises unless numbers
         except (OSError, ValueError, TypeError, KeyError, OverflowError):
             return None
-        self.seconds = seconds
-        self.speeds.extend(speeds)
-        return outcome
+        return seconds, speeds, outcome
 
     def _write(self, outcome: Outcome | None) -> None:
         described = {

@@ -30,6 +30,9 @@ from charrnn.tuning.dealing import deal, rounds, slots
 from charrnn.tuning.outcomes import Event
 from charrnn.tuning.planning import LEAST_SECONDS, check_no_length, plan
 
+LEAST_OF_OTHERS = 0.5
+"""Share of the time of a run that has ended, that another one needs to be compared with it."""
+
 
 def compare(
     candidates: Sequence[Candidate],
@@ -43,9 +46,10 @@ def compare(
     run.
 
     With a duration, all runs together take that many seconds, in equal shares; the candidates'
-    `hidden` must then be set (`with_size`). `ConfigError` for less than 5 seconds per run, and for
-    candidates that say how long they train as well. All candidates run with the first seed before
-    the second. If the iteration is closed or the process dies, another call with the same
+    `hidden` must then be set (`with_size`). `ConfigError` for less than 5 seconds per run, for
+    candidates that say how long they train as well, and if runs that have not begun would have less
+    than half the time of those that have ended. All candidates run with the first seed before the
+    second. If the iteration is closed or the process dies, another call with the same
     candidates and seeds resumes; finished runs yield their outcome at once. `RunError` if the
     folder contains another comparison or is in use, `ConfigError` for a text without a validation
     part. A run that diverges counts as an outcome. Within `on_workers`, as many runs as there are
@@ -89,12 +93,27 @@ def _on_time(jobs: Sequence[ComparedRun], duration: float | None) -> Iterator[Co
     spent = sum(job.folder.seconds_before for job in jobs) / slots()
     deadline, begun = time.monotonic() + duration - spent, 0
     new = sum(not job.is_begun for job in jobs)
+    _check_shares(jobs, duration, spent, new)
     for job in jobs:
         if not job.is_begun:
             left = rounds(new) - begun // slots()
             job.share = max(LEAST_SECONDS, (deadline - time.monotonic()) / left)
             begun += 1
         yield job
+
+
+def _check_shares(jobs: Sequence[ComparedRun], duration: float, spent: float, new: int) -> None:
+    """`ConfigError` if `new` runs would have less than half the time of those that have ended."""
+    usual = max((job.folder.seconds_before for job in jobs if job.is_ended), default=0.0)
+    if not new or not usual:
+        return
+    each, whole = (duration - spent) / rounds(new), spent + usual * rounds(new)
+    if max(LEAST_SECONDS, each) < LEAST_OF_OTHERS * usual:
+        raise ConfigError(
+            f"`duration` {duration:g} seconds leaves {max(0.0, each):.0f} for each run that has "
+            f"not begun, but others had {usual:.0f}; give {math.ceil(whole)} seconds, or another "
+            "`folder`"
+        )
 
 
 def with_size(

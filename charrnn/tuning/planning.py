@@ -22,6 +22,7 @@ from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.network.arithmetic import rounded_precision
 from charrnn.network.parameters import parameter_count
+from charrnn.optim.rotation import EARLY, TURNED
 from charrnn.text.corpus import Corpus
 from charrnn.text.streams import Streams
 from charrnn.training import recipe
@@ -193,8 +194,20 @@ class Planner:
     def _planned(self, width: int, reach: int) -> Plan:
         """The plan for networks of this width and reach of attention."""
         model = replace(self.model, hidden=width, attention=reach)
-        step, training = self.fastest(model, min(10.0, 0.02 * self.seconds))
+        seconds = min(10.0, 0.02 * self.seconds)
+        step, training = self.fastest(model, seconds)
         validation = self.validation_seconds(model)
+        found = self._within(model, training, step, validation)
+        if training.optimizer is None and found.training.optimizer == "soap":
+            training = replace(training, optimizer="soap")  # whose steps take longer
+            step = self._step_seconds(model, training, seconds / 4)
+            found = self._within(model, training, step, validation)
+        return found
+
+    def _within(
+        self, model: ModelConfig, training: TrainConfig, step: float, validation: float
+    ) -> Plan:
+        """The plan for this network, if a step and a validation take so many seconds."""
         shape = recipe.batch_shape(self.characters, self.training)
         per_pass = Streams(self.corpus.train, *shape).steps
         passes = recipe.most_passes_for(parameter_count(model), self.is_fine_tuning)
@@ -343,10 +356,13 @@ class Planner:
         self, model: ModelConfig, training: TrainConfig, seconds: float, slow: float = math.inf
     ) -> float:
         """The time of a step, everything between two steps included, measured for `seconds`
-        and at least three steps, but no longer where a step takes more than `slow`.
+        and at least three steps, but no longer where a step takes more than `slow`. Of SOAP's,
+        whole turns of the basis are measured, as they are after the first ones.
         """
         endless = replace(training, **ENDLESS)
-        run, done = Run.new(self.corpus, model.filled(dropout=0.0), endless), 0
+        run, done, turn = Run.new(self.corpus, model.filled(dropout=0.0), endless), 0, 1
+        if run.config.optimizer == "soap":
+            run.progress, turn = replace(run.progress, step=EARLY), TURNED
         with closing(train(run, self.corpus, threads=self.threads)) as reports:
             next(reports)
             # attention has something to look at, as it has in all but the first steps
@@ -354,7 +370,11 @@ class Planner:
             ids[...] = np.resize(self.corpus.train[: ids.size], ids.shape)
             start = time.perf_counter()
             taken = 0.0
-            while done < 3 or (taken < seconds and taken < slow * done):
+            while (
+                done < 3
+                or (done % turn and taken < 4 * seconds)
+                or (taken < seconds and taken < slow * done)
+            ):
                 next(reports)
                 done += 1
                 taken = time.perf_counter() - start

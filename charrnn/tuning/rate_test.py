@@ -34,6 +34,8 @@ highest of these rates.
 """
 NEAR = 3.0
 """Two rates agree if neither is more than this many times the other."""
+AT_ONCE = 512
+"""Smoothed losses that are computed together, for a matrix of so many rows."""
 LABELS = Labels(
     "rates",
     "A range test of learning rates",
@@ -72,8 +74,10 @@ class RateTest:
         float64 (S,).
         """
         logs = np.log10(self.rates)
-        weights = np.exp(-0.5 * ((logs[:, None] - logs) / WIDTH) ** 2)
-        smoothed: Floats = (weights @ self.losses) / weights.sum(axis=1)
+        smoothed = np.empty(len(logs))
+        for k in range(0, len(logs), AT_ONCE):
+            weights = np.exp(-0.5 * ((logs[k : k + AT_ONCE, None] - logs) / WIDTH) ** 2)
+            smoothed[k : k + AT_ONCE] = (weights @ self.losses) / weights.sum(axis=1)
         return smoothed
 
     @property

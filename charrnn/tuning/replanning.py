@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from charrnn.config import TrainConfig
-from charrnn.optim.schedules import RISE, rate_factor
+from charrnn.optim.schedules import CYCLE_RISE, RISE, rate_factor
 from charrnn.text.corpus import Corpus
 from charrnn.training import recipe
 from charrnn.training.run import Run
@@ -95,6 +95,8 @@ def _longer(run: Run, total: int) -> TrainConfig:
     before = replace(config, pace=config.with_pace(" ".join(words)))
     has_ended = run.step >= before.total_steps(run.steps_per_epoch)
     moment = replace(run.moment, changes=before.changes)
-    is_low = run.step >= config.warmup and rate_factor(moment, config) < RISE
+    rises = config.schedule == "one-cycle" and moment.share() < CYCLE_RISE
+    rises = run.step < config.warmup or (rises and len(moment.stretches) == 1)
+    is_low = not rises and rate_factor(moment, config) < RISE
     word = f"{run.step}{'+' if has_ended or is_low else ':'}{total}"
     return replace(config, pace=config.with_pace(" ".join([*words, word])))

@@ -47,6 +47,8 @@ LEAST_SHARE = 0.9
 """Of a trial's time, that must be left for another one."""
 REPEATING = 0.25
 """Of the whole time, that training the best and the recipe again may take at most."""
+LEAST_REPEAT = 0.5
+"""Of a trial's time, that must be left to train one of them again."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def tune(
     vary: what is to be searched: a `Range` or values, by the name of the setting.
     search: what is searched around the recipe's values, if `model` and `training` leave it open.
     repeats: the best trial and the recipe are trained again from this many other seeds, as far as
-        that takes at most a quarter of `duration`; only with a test part.
+        that takes at most a quarter of `duration` and there is time left; only with a test part.
     folder: where the runs go. If the iteration is closed or the process dies, another call with
         the same arguments goes on; `duration` and `trials` may then be larger.
 
@@ -247,11 +249,22 @@ class _Tuning:
             if self.duration is not None:
                 left = (self.duration - self.spent.seconds) / rounds(len(runs) - k)
             asked = Asked(number, self.search.point(number))
-            yield self._run(asked, trial_name(number, offset), offset, {}, left)
+            job = self._run(asked, trial_name(number, offset), offset, {}, left)
+            if left < LEAST_REPEAT * self._each and not job.run.is_begun:
+                return
+            yield job
 
     @property
     def _offsets(self) -> range:
         return range(1, self.repeats + 1)
+
+    def _repeated_from(self, best: int) -> list[int]:
+        """The offsets from which both the best trial and the recipe were trained again."""
+        return [
+            offset
+            for offset in self._offsets
+            if all(checkpoint_of(self.path, number, offset).exists() for number in (1, best))
+        ]
 
     def _best(self) -> Trial | None:
         trials = ranked(self._ended())
@@ -308,7 +321,7 @@ class _Tuning:
             length = f"{asked.each:g} s" if asked.each else f"{self.base.steps} steps"
             comment = f"trial {best.number}, the best of {len(trials)}, each of {length}"
             write_config(self.path, settings, comment)
-            offsets = [*self._offsets] if best.number > 1 else []
+            offsets = [] if best.number == 1 else self._repeated_from(best.number)
             own, recipe = (
                 [checkpoint_of(self.path, number, offset) for offset in offsets or [0]]
                 for number in (best.number, 1)

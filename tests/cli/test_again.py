@@ -108,6 +108,7 @@ ODD = 'ab\'c "a" $b\\b %c\na\u00e9\u200f'
         (("--stop", "a\\n", "--stop", "\\\\", "--keep-stop", "--length", "400"), ""),
         (("--stop", "\u200f", "--stop", "\\u00e9\\x61", "--length", "400"), ""),
         (("--ensemble", "a b.safetensors:0.00005", "--length", "20"), ""),
+        (("--must", "a\nb", "--must", "b\\na", "--length", "60"), ""),
         (("--take", "7", "--top-k", "5", "--until", "line", "--json", "--seed", "5"), ""),
         (("--count", "9", "--max-length", "3", "--unique", "--not-in", "known.txt"), "a"),
         (("--count", "12", "--until", "sentence", "--min-p", "0.1", "--after", "4"), ""),

@@ -173,6 +173,15 @@ def test_what_a_prediction_hangs_on(run: charrnn.Trained) -> None:
     assert "0.000" not in inspect("page.txt", "--at", "1").stdout  # nothing would be left to read
 
 
+def test_a_place_that_is_skipped(run: charrnn.Trained) -> None:
+    Path("odd.txt").write_text(f"{PAGE[:2]}\u2603{PAGE[2:]}", encoding="utf-8")
+    flags = ("odd.txt", "--unknown", "skip", "--at")
+    said = inspect(*flags, "1:3", status=2).stderr
+    assert "--at 1:3: the network lacks this character and skips it" in said
+    found = json.loads(inspect(*flags, "1:4", "--json").stdout)
+    assert found["character"] == PAGE[2]
+
+
 def test_places_in_bytes() -> None:
     corpus = charrnn.Corpus.from_text(PAGE * 9, charrnn.CorpusConfig(unit="byte"))
     charrnn.save("bytes.safetensors", small_run(corpus).trained)

@@ -115,6 +115,23 @@ def test_another_network_and_more_steps_for_all(text: str) -> None:
     assert losses == [run.progress.best_loss for run in runs]
 
 
+@pytest.mark.parametrize("step", [3, 11])
+def test_more_steps_for_all_can_be_interrupted(
+    text: str, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """While the first or the second of two networks, which had ended, is given eight more."""
+    for out in ("whole", "parts"):
+        invoke("train", text, *SHORT, "--networks", 2, "--out", out)
+    more = "--steps", 20, "--threads", 1, "--quiet"
+    invoke("train", "--resume", "whole", *more)
+    with monkeypatch.context() as patched:
+        interrupt(patched, step)
+        invoke("train", "--resume", "parts", *more, status=130)
+    invoke("train", "--resume", "parts", "--threads", 1, "--quiet")
+    assert load_run("parts/2/last.safetensors").step == 20
+    assert contents("parts") == contents("whole")
+
+
 def test_fewer_networks_than_there_are(finished: Path) -> None:
     before = contents(finished)
     said = invoke("train", "--resume", finished, "--networks", 1, status=2).stderr
@@ -293,6 +310,27 @@ def test_watch_follows_the_network_that_is_trained(
     assert result.exit_code == 0, result.output
     assert [(now["network"], now["state"]) for now in seen] == [(1, "running"), (2, "running")]
     assert [now["step"] for now in seen] == [8, 8]
+
+
+def test_watch_follows_networks_that_are_given_more(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invoke("train", text, *SHORT, "--networks", 2, "--out", "run")
+    seen, show = [], Display.show
+
+    def watched(self: Display, *arguments: Any) -> None:
+        show(self, *arguments)
+        if self._report is not None and self._report.step == 17:
+            seen.append(json.loads(invoke("watch", "run", "--json").stdout))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Display, "show", watched)
+        invoke("train", "--resume", "run", "--steps", 20, "--threads", 1)
+    assert [(now["network"], now["state"]) for now in seen] == [(1, "running"), (2, "running")]
+    interrupt(monkeypatch, 3)
+    invoke("train", "--resume", "run", "--steps", 30, "--threads", 1, status=130)
+    now = json.loads(invoke("watch", "run", "--json").stdout)
+    assert (now["network"], now["state"]) == (1, "stopped")
 
 
 def test_a_folder_is_used_and_named_as_one(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:

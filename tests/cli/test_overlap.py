@@ -156,6 +156,20 @@ def test_the_longest_copy_is_told_on_a_terminal(run, monkeypatch):
     assert "no passage of 8 characters" in second
 
 
+def test_no_more_of_a_prime_is_searched_for_copies_than_can_matter(run, monkeypatch):
+    searched = []
+
+    def search(data, *more, **options):
+        searched.append(data)
+        return []
+
+    monkeypatch.setattr("charrnn.text.overlap.overlap", search)
+    Screen(monkeypatch)
+    members = [Member(Path("last.safetensors"), run)]
+    copied.tell(Request(members, "owl " * 100_000, None, "", 1, Workers(1), ()), "XX")
+    assert searched == ["owl " * (copied.BEFORE // 4) + "XX"]
+
+
 def test_bytes_are_called_bytes():
     for name in ("mine.txt", "theirs.txt"):
         Path(name).write_text("я" * 40, encoding="utf-8")

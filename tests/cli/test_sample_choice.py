@@ -133,3 +133,50 @@ def test_what_cannot_be(flags: tuple[str, ...], status: int, found: str) -> None
     Path("empty").touch()
     message = charrnn_("sample", "a", *flags, status=status).stderr
     assert found in message and message.count("\n") == 1
+
+
+TOLD = charrnn.CorpusConfig(val_fraction=0.0)
+
+
+def trained_on(name: str, text: str) -> None:
+    """Save a network of this text's letters, which knows the text only by its hash."""
+    Path(f"{name}.txt").write_text(text)
+    corpus = charrnn.Corpus.read(f"{name}.txt", TOLD)
+    model = charrnn.ModelConfig(layers=1, hidden=4)
+    training = charrnn.TrainConfig(batch_size=4, seq_length=8, steps=1)
+    charrnn.save(name, charrnn.Run.new(corpus, model, training).trained)
+
+
+def test_what_is_new_is_new_to_all_networks() -> None:
+    trained_on("one", "a\nb\naa\nab\nba\nbb\n" * 60)
+    trained_on("two", "c\nd\ncc\ncd\ndc\ndd\n" * 60)
+    texts_ = ("--text", "one.txt", "--text", "two.txt")
+    both = ("sample", "one", "--ensemble", "two:0.9", *texts_)
+    short = ("--max-length", "2", "--count", "20", "--seed", "3", "--prime", "", "--json")
+    drawn = json.loads(charrnn_(*both, *short).stdout)["samples"]
+    assert {each["text"] for each in drawn} & {"c", "d", "cc", "cd", "dc", "dd"}
+    found = json.loads(charrnn_(*both, *short, "--new").stdout)
+    texts = {each["text"] for each in found["samples"]}
+    assert texts and not texts & {"a", "b", "c", "d", "aa", "ab", "cc", "cd", "dc", "dd"}
+
+
+def test_texts_of_several_networks_are_given_together() -> None:
+    trained_on("one", "abab baba\n" * 90)
+    trained_on("two", "cdcd dcdc\n" * 90)
+    flags = ("--max-copy", "12", "--length", "30", "--seed", "3", "--prime", "")
+    both = ("sample", "one", "--ensemble", "two")
+    said = charrnn_(*both, *flags, "--text", "one.txt", status=1).stderr
+    assert said.startswith("error: two: no run file beside it")
+    charrnn_(*both, *flags, "--text", "one.txt", "--text", "two.txt")
+    charrnn_(*both, *flags, "--text", "two.txt", "--text", "one.txt")
+    said = charrnn_(*both, *flags, "--text", "two.txt", status=1).stderr
+    assert "this is not the run's text" in said or "not in the vocabulary" in said
+
+
+def test_known_words_of_another_networks_letters() -> None:
+    trained_on("one", "abab baba\n" * 90)
+    trained_on("two", "cdcd dcdc\n" * 90)
+    Path("words").write_text("cdcd\nddcc\n")
+    flags = ("--known-words", "words", "--length", "40", "--seed", "3", "--prime", "")
+    found = charrnn_("sample", "one", "--ensemble", "two", *flags).stdout
+    assert set(found.lower().split()[:-1]) <= {"cdcd", "ddcc"}

@@ -430,6 +430,7 @@ def test_parts_that_moved_or_changed(text, parts):
     Path("v1.txt").rename("moved.txt")
     gone = invoke("train", "--resume", "--steps", 5)
     assert gone.exit_code == 1 and "v1.txt: no such file" in gone.output
+    assert "charrnn train TEXT --validation FILE --test FILE --resume" in gone.output
     given = ["--validation", "moved.txt", "--validation", "v2.txt"]
     assert invoke("train", "--resume", "--steps", 4, *given).exit_code == 0
     assert invoke("train", "--resume", "--steps", 5).exit_code == 0
@@ -446,6 +447,22 @@ def test_parts_that_moved_or_changed(text, parts):
     for command in (("train", "--resume", "--steps", 6), ("eval", "--split", "validation")):
         changed = invoke(*command)
         assert changed.exit_code == 1 and "is not the run's text" in changed.output
+
+
+def test_a_part_from_standard_input_has_to_be_piped_in_again(text):
+    song = Path(text).read_text()
+    given = [text, "--validation", "-", *TINY, "--steps", 3]
+    assert invoke("train", *given, input=song).exit_code == 0
+    gone = invoke("train", "--resume", "--steps", 5)
+    assert gone.exit_code == 1
+    assert "charrnn train TEXT --validation - --resume" in gone.output
+
+
+def test_files_for_validation_win_over_a_share_in_a_preset(text, parts):
+    flags = [text, *parts, "--preset", "char-rnn", *TINY, "--steps", 1]
+    assert invoke("train", *flags).exit_code == 0
+    both = invoke("train", *flags, "--val-fraction", 0.2)
+    assert both.exit_code == 2 and "both split the text" in both.output
 
 
 def test_the_same_text_in_other_parts_is_another(text, parts):

@@ -261,7 +261,7 @@ def test_known_words_and_what_a_session_leaves_to_the_next(place: Path) -> None:
         screen.type("\x13" + QUIT)
         assert screen.end() == 0
     about = json.loads((place / "a.txt.charrnn.json").read_text(encoding="utf-8"))
-    assert (about["run"], about["seed"]) == ("net.safetensors", 6)
+    assert (about["run"], about["seed"]) == (str(place / "net.safetensors"), 6)
 
 
 def test_without_a_terminal(place: Path) -> None:

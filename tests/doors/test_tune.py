@@ -113,6 +113,17 @@ def test_trials_are_stopped_early(tmp_path: Path) -> None:
     assert last.step < last.total_steps
 
 
+def test_nothing_is_repeated_when_no_time_is_left(tmp_path: Path) -> None:
+    """As when a tuning goes on with a shorter time; short runs say nothing of longer ones."""
+    tuned(tmp_path, repeats=0)
+    (tmp_path / "seconds.json").write_text('{"seconds": 100}')
+    result = tuned(tmp_path, duration=60)
+    assert result.unseen is not None and result.unseen.repeats == 0
+    assert not [*tmp_path.glob("*-again-*")]
+    repeated = tuned(tmp_path, duration=200)
+    assert repeated.unseen is not None and repeated.unseen.repeats == 1
+
+
 def test_another_tuning_in_the_folder_is_refused(tmp_path: Path) -> None:
     tuned(tmp_path / "x", trials=1)
     with pytest.raises(RunError, match=r"x contains another tuning \(vary .*\); choose another"):

@@ -17,8 +17,11 @@ from charrnn.config.settings import CorpusConfig
 from charrnn.errors import ConfigError, VocabError
 from charrnn.evaluation.evaluate import evaluate, evaluate_windows
 from charrnn.evaluation.texts import evaluate_texts
-from charrnn.generation.generate import generate, generate_many
+from charrnn.generation.ensemble import Ensemble
+from charrnn.generation.generate import generate, generate_many, generate_texts
 from charrnn.generation.outlook import Outlook, mean_of
+from charrnn.generation.readers import writer_of
+from charrnn.inspection.likelihood import with_logprobs
 from charrnn.network.model import Model
 from charrnn.text.vocab import UNKNOWN, Vocab
 from tests.reference.small import plain_model
@@ -189,3 +192,38 @@ def test_a_network_with_more_than_256_symbols_beside_one_with_fewer() -> None:
             evaluate(mixture, each, openings=openings).losses for each in (ids, narrow)
         )
         np.testing.assert_array_equal(found, expected)
+
+
+def test_what_stands_for_a_lacking_character_is_no_separator() -> None:
+    """Each network reads a newline for those of the other; documents end with the text's own."""
+    documents = CorpusConfig(document_separator="\n")
+    networks = [
+        replace(network(symbols, n), corpus_config=documents)
+        for n, symbols in enumerate(("\nab", "\nxy"), 1)
+    ]
+    writer, ids = writer_of(Mixture(networks), 1, "abab", SamplingConfig(), None)
+    assert isinstance(writer, Ensemble)
+    writer.read(ids)
+    assert all(own.state.h.any() for own in writer._writers)
+    writer, ids = writer_of(Mixture(networks), 1, "abab\n", SamplingConfig(), None)
+    assert isinstance(writer, Ensemble)
+    writer.read(ids)
+    assert not any(own.state.h.any() for own in writer._writers)
+
+
+@pytest.mark.parametrize("separator", ["\n", "a\n"])
+def test_a_mixture_writes_by_the_probabilities_that_it_states(separator: str) -> None:
+    documents = CorpusConfig(document_separator=separator)
+    mixture = Mixture(
+        [
+            replace(network(symbols, n), corpus_config=documents)
+            for n, symbols in enumerate(("\nab", "\nxya"), 1)
+        ]
+    )
+    config = SamplingConfig(length=60, temperature=0.0)
+    (text,) = generate_texts(mixture, 1, "xay", config)
+    (stated,) = with_logprobs(mixture, [text], "xay", config)
+    assert stated.logprobs is not None
+    score = charrnn.score(mixture, "xay" + text.text)
+    np.testing.assert_allclose(stated.logprobs, -score.nats[3:], atol=1e-4)
+    assert (score.rank[3:] == 1).all()  # the likeliest was written

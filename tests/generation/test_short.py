@@ -288,3 +288,31 @@ def test_takes_of_an_ensemble_start_where_they_start_alone(monkeypatch: pytest.M
         if written.ended
     ]
     assert found == [text for text in alone if text] and texts.drawn > 105
+
+
+def test_a_short_text_begins_where_a_long_prime_does() -> None:
+    found = [*drawn(3, "A" * 1500)]
+    assert all(text.startswith("A" * 1500) for text in found)
+    assert len(next(iter(drawn(1, "ab\n" + "A" * 1500)))) >= 1500
+
+
+def test_lines_end_with_documents_whose_separator_is_in_a_line() -> None:
+    """Also where words must stand in them, and where there is a longest length."""
+    p = {"a": 0.3, "b": 0.3, "\n": 0.1, "|": 0.3}
+    config = SamplingConfig(temperature=1.0, seed=3, until="line", must=("ab",), length=60)
+    texts = ShortTexts(separated(r"\|", p), 50, "", config, ShortConfig(max_length=40))
+    assert not any("|" in text for text in texts)
+    config = SamplingConfig(temperature=1.0, seed=3, until="line")
+    texts = ShortTexts(separated("<end>", p), 1, "", config, ShortConfig(max_length=5))
+    assert texts.config.length is not None and texts.config.length > 6 + len("<end>")
+    for separator in (r"\n", r"\n\n+", "\n---\n"):  # a line ends before or with these
+        texts = ShortTexts(separated(separator, p), 1, "", config, ShortConfig(max_length=5))
+        assert texts.config.length == 6
+
+
+@pytest.mark.parametrize("separator", [r"\n*x", r"\n|x", r"\n?x", r"\n{0,2}x", "x\n"])
+def test_separators_that_may_stand_in_a_line(separator: str) -> None:
+    p = {"a": 0.3, "\n": 0.1, "x": 0.6}
+    config = SamplingConfig(temperature=1.0, seed=3, until="line")
+    texts = ShortTexts(separated(separator, p), 1, "", config, ShortConfig(max_length=5))
+    assert texts.config.length is not None and texts.config.length > 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from charrnn.optim.optimizers import OPTIMIZERS, coefficients_of, new_slots, upd
 from charrnn.optim.rotation import Rotation, mean_squares, squares_of
 from charrnn.runtime.threads import Workers
 from charrnn.training.recipe import FEW_PASSES, optimizer_for, resolve
+from charrnn.training.run import Run
 from charrnn.training.run_file import load_run, save_run
 from tests.reference.small import plain_model, small_corpus, small_run, trained
 
@@ -203,3 +205,14 @@ def test_the_recipe_takes_it_for_few_passes() -> None:
         assert training.optimizer == expected
     _, given = resolve(corpus, None, TrainConfig(epochs=2, optimizer="adamw"))
     assert given.optimizer == "adamw"
+
+
+def test_a_network_without_rotated_weights_goes_on_too(tmp_path: Path) -> None:
+    """Clockwork holds some recurrent weights at zero, and without an embedding no other is left."""
+    corpus = small_corpus()
+    model = ModelConfig(len(corpus.vocab), "clockwork", layers=1, hidden=8, embedding=0)
+    config = TrainConfig(3, 8, optimizer="soap", steps=4)
+    run = Run.new(corpus, model, config)
+    trained(run, corpus)
+    save_run(tmp_path / "run.safetensors", run)
+    assert load_run(tmp_path / "run.safetensors").step == 4

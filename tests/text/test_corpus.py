@@ -454,6 +454,18 @@ class TestSplits:
         assert [p.size for p in parts if p.size == 1] == []
         assert abs(len(corpus.validation) - n * val) < 3 and abs(len(corpus.test) - n * test) < 2
 
+    @pytest.mark.parametrize("part", ["validation", "test"])
+    @pytest.mark.parametrize(("name", "content"), [(".hidden", b"text"), ("a.dat", b"\0\1\2" * 99)])
+    def test_a_part_of_which_nothing_is_read(
+        self, tmp_path: Path, part: str, name: str, content: bytes
+    ) -> None:
+        """It would be trained on another part than the one that was asked for."""
+        text, own = write(tmp_path / "a.txt", "abc" * 99), tmp_path / "own"
+        own.mkdir()
+        (own / name).write_bytes(content)
+        with pytest.raises(CorpusError, match=rf"own: no text to read here; left out: .*{name}"):
+            Corpus.read(text, **{part: own})
+
     @pytest.mark.parametrize("compiled", [False, True])
     def test_files_of_their_own_are_the_parts_exactly(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: bool

@@ -26,6 +26,7 @@ from charrnn.errors import CharrnnError, CorpusError
 from charrnn.text.corpus import Corpus
 from charrnn.text.kinds import kind_of, packing, wide_encoding
 from charrnn.text.sources import RUN_FILES, find, summary
+from charrnn.training.entries import ADVICE
 from charrnn.training.records import SAMPLES, STEPS
 from charrnn.training.run_folder import TEST_LOOKS, RunFolder
 from tests.fuzzing import fuzzed
@@ -71,7 +72,15 @@ class TestFolders:
     def test_the_files_of_a_run_have_these_names(self, tmp_path: Path) -> None:
         run = RunFolder(tmp_path)
         paths = run.last, run.best, run.good, run.history, run.config, tmp_path / TEST_LOOKS
-        assert {path.name for path in paths} | {STEPS, SAMPLES} == RUN_FILES
+        assert {path.name for path in paths} | {STEPS, SAMPLES, ADVICE} == RUN_FILES
+
+    def test_the_other_networks_of_a_run_are_its_own_too(self, tmp_path: Path) -> None:
+        write(tmp_path / "book.txt", TEXT)
+        names = "last.safetensors", "best.safetensors", "best-2.safetensors", "best-12.safetensors"
+        for name in names:
+            write(tmp_path / name, "weights")
+        corpus = Corpus.read(tmp_path, CorpusConfig(unit="byte"))
+        assert left_out(corpus, tmp_path) == dict.fromkeys(names, "run")
 
     def test_a_setting_file_alone_is_no_run(self, tmp_path: Path) -> None:
         write(tmp_path / "a/config.toml", "speed = 1\n")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from charrnn.checkpoint.trained import load
 from charrnn.cli.main import cli
 from charrnn.config.settings import CorpusConfig
 from charrnn.errors import CorpusError
@@ -15,7 +16,7 @@ from charrnn.reporting.run_facts import facts_of
 from charrnn.text.corpus import Corpus
 from charrnn.training.entries import line_of
 from charrnn.training.grown_text import growth, take_up
-from charrnn.training.run_file import load_run
+from charrnn.training.run_file import describe_run, load_run
 from charrnn.training.run_folder import RunFolder
 from charrnn.training.run_record import RunRecord
 from tests.reference.small import TEXT, small_corpus, small_run, trained
@@ -126,6 +127,7 @@ def test_the_command_says_how_much_is_new(tmp_path: Path, monkeypatch: pytest.Mo
     new = len(LONGER) - len(TEXT)
     assert f"the text has grown by {new} characters" in result.stderr
     assert "is finished (3 steps" in result.stderr and "for 20m more" in result.stderr
+    assert invoke("eval", "checkpoints/log").exit_code == 0
     result = invoke("train", "--resume", "--steps", 6)
     assert result.exit_code == 0 and "has grown" not in result.stderr
     run = load_run("checkpoints/log/last.safetensors")
@@ -138,3 +140,29 @@ def test_the_command_says_how_much_is_new(tmp_path: Path, monkeypatch: pytest.Mo
     Path("log.txt").write_text("5" + LONGER)
     result = invoke("train", "--resume", "--steps", 9)
     assert result.exit_code == 1 and "this is not the run's text" in result.stderr
+
+
+@pytest.mark.parametrize("more", [(), ("--validation", "valid.txt"), ("--networks", 2)])
+def test_the_best_networks_are_still_the_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[object, ...]
+) -> None:
+    """Also while none is better since the text has grown."""
+    monkeypatch.chdir(tmp_path)
+    Path("log.txt").write_text(TEXT)
+    Path("valid.txt").write_text(TEXT)
+    small = ("--hidden", 8, "--layers", 1, "--threads", 1, "--learning-rate", 1e-9, "--steps")
+    assert invoke("train", "log.txt", *small, 3, *more).exit_code == 0
+    weights = [load(path) for path in sorted(Path("checkpoints/log").glob("best*.safetensors"))]
+    Path("log.txt").write_text(LONGER)
+    length = ("--steps", 4) if "--networks" in more else ()
+    assert invoke("train", "--resume", *length).exit_code == 0
+    found = sorted(Path("checkpoints/log").glob("best*.safetensors"))
+    for path, before in zip(found, weights, strict=True):
+        now, run = load(path), describe_run(path)
+        assert run is not None and now.origin.sha256 != before.origin.sha256
+        if not length:
+            assert np.array_equal(now.model.parameters.flat, before.model.parameters.flat)
+            assert now.origin.loss == (before.origin.loss if more else None)
+    result = invoke("eval", "checkpoints/log")
+    assert result.exit_code == 0, result.output
+    assert invoke("report", "checkpoints/log").exit_code == 0

@@ -384,14 +384,21 @@ def test_runs_share_a_time_equally(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(comparison, "time", SimpleNamespace(monotonic=lambda: now))
 
-    def shares(seconds: Sequence[float], duration: float, places: int) -> list[float | None]:
+    def shares(
+        seconds: Sequence[float], duration: float, places: int, *, ended: bool = False
+    ) -> list[float | None]:
         """Of runs that have trained for so long, or not at all, when `places` run side by side."""
         nonlocal now
         now = 0.0
         for module in (comparison, dealing):
             monkeypatch.setattr(module, "slots", lambda: places)
         jobs: list[Any] = [
-            SimpleNamespace(is_begun=s > 0, folder=SimpleNamespace(seconds_before=s), share=None)
+            SimpleNamespace(
+                is_begun=s > 0,
+                is_ended=ended and s > 0,
+                folder=SimpleNamespace(seconds_before=s),
+                share=None,
+            )
             for s in seconds
         ]
         for k, job in enumerate(comparison._on_time(jobs, duration)):
@@ -402,3 +409,22 @@ def test_runs_share_a_time_equally(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shares([0.0] * 9, 3600.0, 7) == [1800.0] * 9
     assert shares([600.0, 0.0], 1200.0, 1) == [None, 600.0]  # as before it was interrupted
     assert shares([1200.0, 0.0], 1200.0, 1) == [None, comparison.LEAST_SECONDS]
+    assert shares([600.0, 0.0, 0.0], 1500.0, 1, ended=True) == [None, 450.0, 450.0]
+    assert shares([600.0] * 4 + [0.0] * 2, 1800.0, 2, ended=True)[4:] == [600.0, 600.0]
+    assert shares([100.0] + [0.0] * 8, 3600.0, 1, ended=True)[1] == 437.5  # it ended early
+
+
+@pytest.mark.parametrize(("duration", "left"), [(600.0, 0), (1000.0, 200)])
+def test_runs_that_would_be_far_shorter_than_the_others_are_refused(
+    tmp_path: Path, duration: float, left: int
+) -> None:
+    """A comparison that goes on with another duration is no comparison."""
+    jobs: list[Any] = [
+        SimpleNamespace(
+            is_begun=s > 0, is_ended=s > 0, folder=SimpleNamespace(seconds_before=s), share=None
+        )
+        for s in (600.0, 0.0, 0.0)
+    ]
+    said = rf"leaves {left} for each run that has not begun, but others had 600; give 1800 seconds"
+    with pytest.raises(ConfigError, match=said):
+        next(comparison._on_time(jobs, duration))

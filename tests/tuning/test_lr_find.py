@@ -4,6 +4,7 @@ none.
 
 from __future__ import annotations
 
+import tracemalloc
 from functools import cache
 from xml.etree import ElementTree
 
@@ -23,6 +24,7 @@ from charrnn import (
 )
 from charrnn.errors import ConfigError, DivergenceError
 from charrnn.text.corpus import Corpus
+from charrnn.tuning.rate_test import WIDTH
 from tests.reference.small import small_corpus
 
 MODEL = ModelConfig(hidden=24, layers=1, embedding=16)
@@ -142,3 +144,19 @@ def test_a_loss_that_is_not_finite_from_the_start() -> None:
     training = TrainConfig(batch_size=16, seq_length=64, optimizer="adamw")
     with pytest.raises(DivergenceError, match="use a smaller `init_scale`"):
         lr_find(plays(), model, training)
+
+
+def test_a_long_test_does_not_fill_the_memory() -> None:
+    rates = np.geomspace(1e-5, 1.0, 6000)
+    losses = np.linspace(4.0, 2.0, 6000)
+    test = RateTest(MODEL, training(optimizer="adamw"), rates, losses, 0.01)
+    tracemalloc.start()
+    try:
+        smoothed = test.smoothed
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2e8
+    middle = 3000
+    weights = np.exp(-0.5 * ((np.log10(rates[middle]) - np.log10(rates)) / WIDTH) ** 2)
+    assert smoothed[middle] == pytest.approx(float((weights * losses).sum() / weights.sum()))

@@ -333,6 +333,19 @@ def test_more_time_is_kept_too(pace: str) -> None:
     assert rates[0] == 0.5 and rates == sorted(rates, reverse=True) and rates[-1] == 0
 
 
+def test_a_cycle_that_still_rises_is_spread() -> None:
+    """Its rate is low because it has just begun, not because it has fallen."""
+    run = Run.new(CORPUS, MODEL, config(1000, schedule="one-cycle"))
+    reports = pretended(run)
+    for _ in range(100):
+        next(reports)
+    given_more(run, 60.0, 3000)
+    assert run.config.pace == "100:3100"
+    assert max(report.learning_rate for report in reports) == pytest.approx(1, abs=0.01)
+    given_more(run, 60.0, 1000)
+    assert run.config.pace == "100:3100 3100+4100"
+
+
 @pytest.mark.parametrize("until", [0, 5, 18])
 def test_given_more_and_interrupted_it_is_repeated(tmp_path: Path, until: int) -> None:
     """From the record alone, in one piece, although it had ended in between."""

@@ -8,6 +8,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from charrnn.config.settings import ModelConfig
 from charrnn.config.training import TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network.parameters import parameter_count
+from charrnn.optim.rotation import EARLY, TURNED
 from charrnn.text.corpus import Corpus
 from charrnn.training import recipe
 from charrnn.training.loop import train
@@ -39,8 +41,9 @@ class Machine:
         multiplications: float,
         bf16: float = 1.0,
         attending: float = 100.0,
+        soap: float = 1.0,
     ) -> None:
-        self.now, self.speed, self.bf16 = 0.0, multiplications, bf16
+        self.now, self.speed, self.bf16, self.soap = 0.0, multiplications, bf16, soap
         self.attending = attending  # for each character that is looked back at
         monkeypatch.setattr(planning.Planner, "_step_seconds", lambda *given: self.step(*given))
         monkeypatch.setattr(planning.Planner, "validation_seconds", lambda *given: 0.2)
@@ -56,6 +59,7 @@ class Machine:
         self.now += max(0.1, seconds)
         shape = recipe.batch_shape(len(planner.corpus.train), training)
         share = self.bf16 if training.precision == "bf16" else 1.0
+        share *= self.soap if training.optimizer == "soap" else 1.0
         work = parameter_count(model) * (1 + 56 / model.hidden) * share
         return math.prod(shape) * (work + self.attending * model.attention) / self.speed
 
@@ -313,6 +317,47 @@ def test_a_clearly_slower_precision_is_measured_for_three_steps(
     step, chosen = planner.fastest(model, 2.0)
     assert step == pytest.approx(0.01) and chosen.precision == "bf16"
     assert steps["bf16"] > 90 and steps["float32"] == 1 + 3  # the first is not counted
+
+
+def test_a_plan_knows_that_steps_of_soap_take_longer(
+    novel: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes SOAP by what AdamW has time for, and then counts what SOAP has time for."""
+    model = ModelConfig(hidden=256)
+    usual = Machine(monkeypatch, 2e10).plan(novel, 60.0, model=model)
+    longer = Machine(monkeypatch, 2e10, soap=1.5).plan(novel, 60.0, model=model)
+    assert usual.training.optimizer == longer.training.optimizer == "soap"
+    assert 1.35 < longer.step_seconds / usual.step_seconds < 1.5  # but for attention
+    assert usual.passes * 0.6 < longer.passes < usual.passes * 0.75
+    assert longer.seconds == pytest.approx(usual.seconds, rel=0.05)
+    other = Machine(monkeypatch, 2e10, soap=1.5).plan(novel, 600.0, model=ModelConfig(hidden=32))
+    assert other.training.optimizer == "adamw"
+
+
+def test_of_soap_whole_turns_are_measured_as_they_are_later(
+    novel: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, begun, steps = 0.0, list[int](), 0
+
+    def training_for_ever(run: Run, *_: Any, **__: Any) -> Iterator[None]:
+        nonlocal now, steps
+        begun.append(run.step)
+        for step in count(run.step + 1):
+            now += 0.03 if step <= EARLY else 0.02 if step % TURNED == 0 else 0.01
+            steps += 1
+            yield
+
+    monkeypatch.setattr(planning, "train", training_for_ever)
+    monkeypatch.setattr(planning, "time", SimpleNamespace(perf_counter=lambda: now))
+    model = ModelConfig(len(novel.vocab), hidden=8, attention=320)
+    asked = TrainConfig(optimizer="soap", precision="float32")
+    planner = planning.Planner(novel, 60.0, 1, lambda: 0.0, model, asked, False)
+    for seconds, expected in ((0.04, TURNED), (0.9, 9 * TURNED), (0.001, 3)):
+        steps = 0
+        step, _ = planner.fastest(model, seconds)
+        assert steps == 1 + expected  # the first is not counted; of slow ones there are few
+        assert step == pytest.approx(0.011 if expected > 3 else 0.01)
+    assert begun == [EARLY] * 3
 
 
 def test_settings_that_diverge_are_measured() -> None:
