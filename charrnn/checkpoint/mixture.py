@@ -41,6 +41,14 @@ class Mixture(Sequence[Trained]):
     def __init__(
         self, networks: Sequence[Trained], weights: Sequence[float | None] | None = None
     ) -> None:
+        if not isinstance(networks, Sequence):
+            raise ConfigError(f"`networks` must be several Trained, not {type(networks).__name__}")
+        for number, network in enumerate(networks, 1):
+            if not isinstance(network, Trained):
+                raise ConfigError(
+                    f"network {number} must be a Trained, not {type(network).__name__}; a Run's is "
+                    "its attribute `trained`"
+                )
         if not networks:
             raise ConfigError("no network: pass at least one")
         self.networks = tuple(networks)

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.checkpoint.format import Arrays, File, arrays_of_state
-from charrnn.errors import CheckpointError
+from charrnn.config import ModelConfig
+from charrnn.errors import CheckpointError, ConfigError
 from charrnn.network.arithmetic import from_bf16, to_bf16
 from charrnn.network.model import Model, State
 from charrnn.network.parameters import Floats
+from charrnn.text.vocab import checked_ids
 
 PREFIX, IDS = "start.", "start_ids"
 
@@ -49,6 +51,15 @@ class StartStates:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def check(self, config: ModelConfig) -> None:
+        """`ConfigError` unless a network with this configuration may start from these states, and
+        `VocabError` unless it has their ids.
+        """
+        ids = checked_ids(self.ids, config.vocab_size)
+        shapes = tuple(State.shapes(config, len(ids)).values())
+        if tuple(array.shape for array in self.state.arrays) != shapes:
+            raise ConfigError("states to start from are of a network of another shape")
 
     def chosen(self, seed: int, streams: int, take: int = 1) -> NDArray[np.int64]:
         """The start of each of `streams` takes of a seed, from `take` on, int64 (streams,): the

@@ -27,11 +27,11 @@ from charrnn.checkpoint.start_states import IDS, StartStates, read_start_states
 from charrnn.config import CorpusConfig, ModelConfig
 from charrnn.errors import CheckpointError, ConfigError, CorpusError
 from charrnn.network.arithmetic import to_bf16
-from charrnn.network.model import Model, State
+from charrnn.network.model import Model
 from charrnn.network.parameters import Parameters
 from charrnn.text.corpus import PARTS, Corpus, part_sizes
 from charrnn.text.documents import start_ids
-from charrnn.text.vocab import Vocab, checked_ids, counted
+from charrnn.text.vocab import Vocab, counted
 
 SQUARES = "squares."
 
@@ -96,9 +96,7 @@ class Trained:
         if self.squares is not None and self.squares.tensors != self.model.parameters.tensors:
             raise ConfigError("`squares` belong to a network of another shape")
         if self.starts is not None:
-            ids = checked_ids(self.starts.ids, config.vocab_size)
-            if self.starts.state.h.shape != State.shapes(config, len(ids))["h"]:
-                raise ConfigError("`starts` are states of a network of another shape")
+            self.starts.check(config)
 
     def __repr__(self) -> str:
         return f"Trained({self.model.summary}, {self.vocab!r}, {self.origin!r})"

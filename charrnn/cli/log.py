@@ -88,6 +88,8 @@ def log(run: str | None, csv: bool, as_json: bool, tensorboard: str | None) -> N
 
 
 def _print_table(record: RunRecord) -> None:
+    from charrnn.text.vocab import NOUNS
+
     state = "training now" if record.is_running else "stopped"
     if record.is_over and not record.is_running:
         state = "finished"
@@ -101,7 +103,7 @@ def _print_table(record: RunRecord) -> None:
         print_table(record.validations, VALIDATIONS)
     best = record.best
     if best is not None:
-        loss = terminal.loss_text(best["validation_loss"])
+        loss = terminal.loss_text(best["validation_loss"], NOUNS[record.unit])
         terminal.show(f"lowest validation loss: {loss}, at step {best['step']:,}")
     events = events_of(record.history)
     if events:

@@ -150,7 +150,8 @@ def sample(
 
     CHECKPOINT_OR_RUN is a .safetensors file or a run's folder, whose networks write together. A
     pipe or file on standard input is taken as the prime, exactly as it is, unless --prime or
-    --prime-file is given; in a script whose standard input serves another purpose, pass --prime "".
+    --prime-file is given or another flag reads it (-); in a script whose standard input serves
+    another purpose, pass --prime "".
     """
     others = settings["temperature_to"], settings["inner_temperature"]
     is_greedy = bool(temperature) and not any((*temperature, *others))
@@ -178,7 +179,7 @@ def sample(
         raise click.UsageError(
             f"--count {count * best_of}: at most {MOST:,}, except for short texts (--max-length)"
         )
-    if "-" in (adapt, known_words) and prime is None and prime_file is None:
+    if "-" in (adapt, known_words, *not_in, *text) and prime is None and prime_file is None:
         prime = ""  # standard input is another text
     raw_prime, whose = read_prime(prime, prime_file)
     kernels: list[str] = ["bf16"] if config.precision == "bf16" else []

@@ -148,11 +148,11 @@ def planned_rest(
 
 def _left(run: Run, folder: RunFolder) -> list[int]:
     """The numbers of the networks that have not been trained to their end."""
-    from charrnn.cli.train_steps import is_missing
+    from charrnn.cli.train_steps import goes_on
 
     first = [] if run.ended_by(folder.seconds_before) else [1]
     numbers = range(2, (run.config.networks or 1) + 1)
-    return [*first, *(number for number in numbers if is_missing(folder, number, run))]
+    return [*first, *(number for number in numbers if goes_on(folder, number, run))]
 
 
 def _say_measuring(request: Request) -> None:

@@ -88,6 +88,24 @@ def is_missing(folder: RunFolder, number: int, first: Run) -> bool:
     return bool(changes) or text_of(own.last) != first.sha256 or _is_behind(own, number)
 
 
+def goes_on(folder: RunFolder, number: int, first: Run) -> bool:
+    """True if this network makes steps when the run goes on."""
+    from charrnn.training.run_file import load_run
+
+    own = folder.network(number)
+    if not is_missing(folder, number, first):
+        return False
+    if not folder.has_network(number):
+        return True
+    run = load_run(own.last)
+    if run.sha256 != first.sha256:
+        return True
+    changes = _changes(run.config, number, first, is_added=True)
+    if changes:
+        run.change(**changes)
+    return run.ended_by(own.seconds_before) is None
+
+
 def _is_behind(own: RunFolder, number: int) -> bool:
     """True if a network that was added has been given more since, and that is not there yet."""
     from charrnn.checkpoint.paths import find_checkpoint

@@ -64,10 +64,11 @@ def presets() -> list[str]:
     return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
 
-def preset(name: str, others: Others | None = None) -> dict[str, Any]:
+def preset(name: str | Path, others: Others | None = None) -> dict[str, Any]:
     """The settings of a preset by name or of a TOML file by path; `ConfigError` if neither exists.
     `others` as in `read_settings`.
     """
+    name = str(name)
     if name in presets():
         text = _PRESETS.joinpath(f"{name}.toml").read_text(encoding="utf-8")
         return _parsed(text, f"preset {name}", others)

@@ -257,8 +257,8 @@ def members_of(model: Models | Mixture) -> Sequence[Model]:
     models = [model] if isinstance(model, Model) else model
     if not isinstance(models, Sequence) or not all(isinstance(each, Model) for each in models):
         raise ConfigError(
-            f"`model` must be a Model or several, not {type(model).__name__}; a Trained and a Run "
-            "have theirs in the attribute `model`"
+            f"`model` must be a Model or several, not {type(model).__name__}; a Trained has its in "
+            "the attribute `model`, a Run in `result`"
         )
     if not models:
         raise ConfigError("an ensemble needs at least one model")
@@ -274,6 +274,8 @@ def checked_text(
     members = members_of(model)
     if openings and len(openings) != len(members):
         raise ConfigError(f"`openings` must be one per model, {len(members)}, not {len(openings)}")
+    for member, opening in zip(members, openings, strict=False):
+        opening.check(member.config)
     symbols = min(each.config.vocab_size for each in members)
     if isinstance(model, Mixture):
         symbols = len(model.vocab)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.start_states import StartStates
+from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import (
     STEPS,
     STREAMS,
@@ -48,6 +49,8 @@ def evaluate_texts(
     """
     if not texts:
         return []
+    if not openings:
+        raise ConfigError("`openings` must be one per model; a Trained has its own, `opening`")
     models, texts = members_of(model), [checked_text(model, text, openings)[0] for text in texts]
     each = [read_by_each(model, text) for text in texts]
     sizes = np.array([len(text) for text in texts], np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -229,7 +230,7 @@ def _breaks_line(separator: str) -> bool:
     begin = next((each for each in NEWLINE if separator.startswith(each)), None)
     if begin is None or "|" in separator:
         return False
-    return separator[len(begin) : len(begin) + 1] not in ("*", "?", "{")
+    return re.match(r"[*?]|\{0*[,}]", separator[len(begin) :]) is None
 
 
 def _most(separator: str | None) -> int:

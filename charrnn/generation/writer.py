@@ -172,6 +172,7 @@ class Writer:
 
     def begin(self, starts: StartStates) -> None:
         """Start every stream from one of these, which the seed chooses (`StartStates.chosen`)."""
+        starts.check(self.model.config)
         chosen = starts.chosen(self._seed, self.streams, self._take)
         self._starts = len(starts)
         self.state.put(slice(None), starts.state, chosen)
@@ -243,11 +244,6 @@ class Writer:
     def uniforms(self, length: int) -> Uniforms:
         """The next random numbers of every stream, (length, streams), in [0, 1)."""
         return np.array([rng.random(length) for rng in self.random]).T.copy()
-
-    def follow(self, ids: Ids) -> None:
-        """Stream n continues with ids[n]; if a separator ends with it, set the state to zero."""
-        self.last = ids
-        self.state.reset(self.ended_by(ids))
 
     def ended_by(self, ids: Ids) -> list[int]:
         """The streams in which a document ends with ids[n], in the vocabulary of the documents,

@@ -119,7 +119,7 @@ def report(
     runs: Source | Sequence[Source],
     corpus: Corpus | None = None,
     *,
-    own_texts: Sequence[str] = (),
+    own_texts: str | Path | Sequence[str | Path] = (),
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Story:
@@ -166,7 +166,9 @@ def report(
     )
 
 
-def _text(run: RunFacts, corpus: Corpus | None, own_texts: Sequence[str]) -> Corpus:
+def _text(
+    run: RunFacts, corpus: Corpus | None, own_texts: str | Path | Sequence[str | Path]
+) -> Corpus:
     if corpus is not None:
         run.trained.check_text(corpus)
         return corpus

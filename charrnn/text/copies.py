@@ -34,7 +34,7 @@ class Copies:
             raise ConfigError(f"`size` must be at least 1, not {size}")
         if any(text.vocab.unit != vocab.unit for text in texts):
             raise ConfigError(f"the training text is not read in {vocab.unit}s, as `vocab` is")
-        self.size, self._scratch = size, np.empty(size, np.int32)
+        self.size = size
         joint = dict.fromkeys(
             s for each in (vocab, *(t.vocab for t in texts)) for s in each.symbols
         )
@@ -74,9 +74,9 @@ class Copies:
         """The first place from `begin` to `stop` - 1 in a text of ids (n,) where a copy ends; -1 if
         there is none.
         """
-        found = -1
+        found, recent = -1, np.empty(self.size, np.int32)
         for table, space, filter in self._filters:
-            place = int(kernels.first(ids, begin, stop, table, space, filter, self._scratch))
+            place = int(kernels.first(ids, begin, stop, table, space, filter, recent))
             if place >= 0:
                 found = stop = place
         return found

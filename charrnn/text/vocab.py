@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from charrnn.errors import VocabError
 
 Unit = Literal["char", "byte"]
 Unknown = Literal["error", "skip", "nearest", "fold"]
+UNKNOWN_POLICIES = get_args(Unknown)
 TextIds = npt.NDArray[Any]
 """A text in the ids of a vocabulary, 1-D, uint8 or uint16."""
 
@@ -151,6 +152,10 @@ class Vocab:
         are decoded as UTF-8.
         """
         text = self.in_symbols(text)
+        if unknown not in UNKNOWN_POLICIES:
+            raise VocabError(
+                f"`unknown` must be {', '.join(UNKNOWN_POLICIES)}, not {unknown!r:.40}"
+            )
         if unknown == "fold" and self.unknown is None:
             raise VocabError("the vocabulary has no unknown symbol; use `unknown` skip or nearest")
         pieces = [

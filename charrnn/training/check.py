@@ -69,6 +69,9 @@ def check(
     read, then characters that are compared with one another. 100 MB take three seconds.
     """
     config = config or CorpusConfig()
+    sources, validation, test = (
+        each if isinstance(each, str | Path) else [*each] for each in (sources, validation, test)
+    )
     files, *_ = find(sources, validation, test)
     if any(file.path == STDIN for file in files):
         with opened(STDIN, stdin) as stream:

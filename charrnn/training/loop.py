@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
 
+from charrnn.checkpoint.paths import check_no_run
 from charrnn.config import SamplingConfig
 from charrnn.errors import DivergenceError, RunError, UnstableStep
 from charrnn.generation.generate import generate
@@ -55,8 +56,9 @@ def train(
     the middle of one. A later call with the same run ends this iteration (`RunError` at its next
     step): the weights that it has packed are no longer the run's.
 
-    `RunError` if the run is finished already (`Run.change` gives it more steps), `CorpusError` if
-    the corpus is not the run's text. Both are raised by the call itself.
+    `RunError` if the run is finished already (`Run.change` gives it more steps), and for a new run
+    in the folder of another; `CorpusError` if the corpus is not the run's text. All are raised by
+    the call itself.
 
     With a folder, `last` is saved at the start, at every validation, every `save_every` steps, at
     the end, and when the iteration is closed early; `best` is saved whenever the validation loss is
@@ -82,6 +84,8 @@ def train(
             f"the run is finished: its `{limit}` ended it at step {run.step:,}; to train it "
             f"further, change `{limit}`"
         )
+    if folder is not None and run.step == 0 and run.progress.good_step is None:
+        check_no_run(folder.path)  # a new run would overwrite it
     return _reports(run, corpus, folder, threads, clock)
 
 
@@ -125,7 +129,7 @@ class _Trainer:
         ranks = current()
         self.idle_workers = ranks.idle_workers(threads) if ranks.size > 1 else self.workers
         self.update = Update(run, run.streams(corpus), self.workers, ranks, threads)
-        self.peak_rate = coefficients_of(run.config).learning_rate
+        self._steering = _steering(run)
         self.saved: tuple[int, str | None] | None = None
         self.is_whole = True
         """False in the middle of an update."""
@@ -183,6 +187,10 @@ class _Trainer:
 
     def _update(self) -> tuple[float, float, float]:
         run, rate = self.run, self._rate()
+        if _steering(run) != self._steering:  # `Run.change`, since the last step
+            self._steering = _steering(run)
+            run.complete()
+            self.update.take_over_settings()
         parameters = run.model.parameters
         before = parameters.copy() if self._is_validated(run.step + 1) else None
         loss, norm = self.update(run.step, rate)
@@ -200,7 +208,8 @@ class _Trainer:
     def _rate(self) -> float:
         """The learning rate of the next step."""
         run = self.run
-        return self.peak_rate * rate_factor(run.moment, run.config) * run.fall_factor
+        peak = coefficients_of(run.config).learning_rate
+        return peak * rate_factor(run.moment, run.config) * run.fall_factor
 
     def _advance(self, loss: float, norm: float) -> None:
         run, before = self.run, self.run.progress
@@ -361,3 +370,9 @@ class _Trainer:
             record.flush()
             folder.save_last(run)
             self.saved = state
+
+
+def _steering(run: Run) -> tuple[object, ...]:
+    """The settings of a run's updates."""
+    config = run.config
+    return coefficients_of(config), config.clip_value, config.clip_norm, config.l1, config.l2

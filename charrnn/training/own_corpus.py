@@ -19,7 +19,7 @@ from charrnn.training.run_file import describe_run
 def own_corpus(
     path: str | Path,
     trained: Trained,
-    own_texts: Sequence[str] = (),
+    own_texts: str | Path | Sequence[str | Path] = (),
     *,
     read: Callable[..., Corpus] = Corpus.read,
 ) -> Corpus:
@@ -30,6 +30,8 @@ def own_corpus(
     `CorpusError` if the text is missing or has changed.
     """
     path = Path(path)
+    own_texts = [own_texts] if isinstance(own_texts, str | Path) else own_texts
+    own_texts = [*map(str, own_texts)]
     run = None if own_texts else describe_run(path)
     paths = own_texts or (run["paths"] if run else [])
     if not paths and path.resolve() == bundled_network().resolve():
@@ -59,8 +61,7 @@ def _why_no_run(path: Path) -> str:
     """Why nothing says what the network in a file was trained on."""
     last = path.parent / LAST
     try:
-        if last.exists():
-            describe_run(last)
+        if last.exists() and describe_run(last) is not None:
             other = "the run beside it is on another text, such as this one after it has grown"
             return f"{path}: {other}"
     except CheckpointError as error:

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from charrnn.checkpoint.header import configuration, count, opened_safely, value
 from charrnn.checkpoint.paths import BEST, LAST, LOCK, ROOT, newest_folder
-from charrnn.config import ModelConfig, TrainConfig
+from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.errors import RunError
 from charrnn.runtime.files import exists, is_file, is_folder, is_locked, read_regular
+from charrnn.text.vocab import Unit
 from charrnn.training.curves import run_html
 from charrnn.training.entries import (
     MOST_READ,
@@ -39,7 +40,7 @@ from charrnn.training.records import FIELDS, MOST_LOSS, SAMPLES, STEP, STEPS
 
 @dataclass(frozen=True, eq=False)
 class RunRecord:
-    """The record of a run. Losses are in nats per character.
+    """The record of a run. Losses are in nats per character, or byte if that is the `unit`.
 
     folder: the run's folder.
     model, config: the settings of network and training, as of the last checkpoint.
@@ -65,6 +66,7 @@ class RunRecord:
     is_running: bool
     best_step: int | None = None
     text_since: int = 0
+    unit: Unit = "char"
 
     def __repr__(self) -> str:
         return f"RunRecord({str(self.folder)!r}, step {self.step:,} of {self.total_steps:,})"
@@ -81,6 +83,7 @@ class RunRecord:
         folder = _folder_of(run)
         with opened_safely(folder / LAST) as (_, about):
             model = configuration(ModelConfig, about, "model")
+            unit = configuration(CorpusConfig, about, "corpus").unit
             run_about = value(about, "run", dict)
             config = configuration(TrainConfig, run_about, "train")
             steps_per_epoch = count(run_about, "steps_per_epoch", least=1)
@@ -101,6 +104,7 @@ class RunRecord:
             is_running=is_locked(folder / LOCK),
             best_step=best_step,
             text_since=text_since,
+            unit=unit,
         )
 
     @property

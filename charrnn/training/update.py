@@ -83,7 +83,7 @@ class Update:
             self._shared = SharedSum(self.ranks, self.parts, gradient, total, pieces, workers)
             if not self._optimizer.rotates:
                 self._own = self._shared.own
-        self._clipper = Clipper(parameters, workers, config.clip_value, config.clip_norm)
+        self._clipper = self._new_clipper()
         self._rotation = None
         if self._optimizer.rotates:
             arithmetic = self._network.panels.arithmetic
@@ -146,6 +146,15 @@ class Update:
         own = cls(run, Streams(**{**cut, "ids": ids}), Workers(threads), ranks, threads)
         own.check_ranks()
         return own
+
+    def _new_clipper(self) -> Clipper:
+        config = self.run.config
+        return Clipper(self.run.model.parameters, self.workers, config.clip_value, config.clip_norm)
+
+    def take_over_settings(self) -> None:
+        """Take over the run's settings as they are on this rank, after they have been changed."""
+        self._clipper = self._new_clipper()
+        self.refresh()
 
     def refresh(self) -> None:
         """Take over the run as it is on this rank, after something else has changed it."""

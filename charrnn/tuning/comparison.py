@@ -46,10 +46,10 @@ def compare(
     run.
 
     With a duration, all runs together take that many seconds, in equal shares; the candidates'
-    `hidden` must then be set (`with_size`). `ConfigError` for less than 5 seconds per run, for
-    candidates that say how long they train as well, and if runs that have not begun would have less
-    than half the time of those that have ended. All candidates run with the first seed before the
-    second. If the iteration is closed or the process dies, another call with the same
+    `hidden` must then be set (`planned_size` says which fits). `ConfigError` for less than 5
+    seconds per run, for candidates that say how long they train as well, and if runs that have not
+    begun would have less than half the time of those that have ended. All candidates run with the
+    first seed before the second. If the iteration is closed or the process dies, another call with the same
     candidates and seeds resumes; finished runs yield their outcome at once. `RunError` if the
     folder contains another comparison or is in use, `ConfigError` for a text without a validation
     part. A run that diverges counts as an outcome. Within `on_workers`, as many runs as there are
@@ -59,6 +59,10 @@ def compare(
     runs = len(candidates) * len(seeds)
     for candidate in candidates if duration is not None else ():
         check_no_length(candidate.training)
+        if candidate.model.hidden is None:
+            raise ConfigError(
+                "with a `duration`, set `hidden`: otherwise each run would choose a size of its own"
+            )
     if duration is not None and duration < LEAST_SECONDS * rounds(runs):
         raise ConfigError(
             f"`duration` {duration:g} seconds is too short for {runs} runs: each needs at least "
@@ -103,10 +107,14 @@ def _on_time(jobs: Sequence[ComparedRun], duration: float | None) -> Iterator[Co
 
 
 def _check_shares(jobs: Sequence[ComparedRun], duration: float, spent: float, new: int) -> None:
-    """`ConfigError` if `new` runs would have less than half the time of those that have ended."""
+    """`ConfigError` if `new` runs would have less than half the time of those that have ended, once
+    those that were interrupted have ended, too.
+    """
     usual = max((job.folder.seconds_before for job in jobs if job.is_ended), default=0.0)
     if not new or not usual:
         return
+    begun = [job.folder.seconds_before for job in jobs if job.is_begun and not job.is_ended]
+    spent += sum(max(0.0, usual - seconds) for seconds in begun) / slots()
     each, whole = (duration - spent) / rounds(new), spent + usual * rounds(new)
     if max(LEAST_SECONDS, each) < LEAST_OF_OTHERS * usual:
         raise ConfigError(

@@ -41,6 +41,8 @@ otherwise; and how many at most.
 """
 CLEARLY = 1.25
 """How many times as long a step takes that is measured no longer."""
+MORE = 0.25
+"""Share of the time of measuring AdamW's steps that those of SOAP may take besides."""
 LEAST_SECONDS = 5.0
 ENDLESS: dict[str, Any] = {
     **{"steps": 10**9, "eval_every": 10**9, "sample_every": 0, "learning_rate": 0.0},
@@ -198,9 +200,10 @@ class Planner:
         step, training = self.fastest(model, seconds)
         validation = self.validation_seconds(model)
         found = self._within(model, training, step, validation)
-        if training.optimizer is None and found.training.optimizer == "soap":
-            training = replace(training, optimizer="soap")  # whose steps take longer
-            step = self._step_seconds(model, training, seconds / 4)
+        is_soap = training.optimizer is None and found.training.optimizer == "soap"
+        if is_soap and TURNED * step < seconds * MORE:  # its steps take longer
+            training = replace(training, optimizer="soap")
+            step = self._step_seconds(model, training, seconds * MORE)
             found = self._within(model, training, step, validation)
         return found
 
@@ -372,7 +375,7 @@ class Planner:
             taken = 0.0
             while (
                 done < 3
-                or (done % turn and taken < 4 * seconds)
+                or (done % turn and taken < seconds / MORE)
                 or (taken < seconds and taken < slow * done)
             ):
                 next(reports)

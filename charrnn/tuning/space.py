@@ -106,6 +106,10 @@ class Base:
         return resolve(corpus, model.filled(hidden=self.hidden), length)
 
 
+OF_RECIPE = "learning_rate", "weight_decay"
+"""Settings that may be searched in multiples of the recipe's."""
+
+
 def checked_range(name: str, low: Any, high: Any) -> Range:
     """The range of a setting; `ConfigError` unless both ends are values of it, in order."""
     setting = SETTINGS[name]
@@ -130,10 +134,12 @@ def space_of(
             raise ConfigError("`networks`: trials are of one network each; leave it out")
         if name in FIXED or name in values_of(CorpusConfig()):
             raise ConfigError(f"`{name}` cannot be tuned; charrnn compare may vary it")
-        if isinstance(values, Range) and name == "attention":
-            space[name] = _reaches(checked_range(name, values.low, values.high))
-        elif isinstance(values, Range):
-            space[name] = checked_range(name, values.low, values.high)
+        if isinstance(values, Range):
+            checked = checked_range(name, values.low, values.high)
+            if values.of_recipe and name not in OF_RECIPE:
+                raise ConfigError(f"`{name}` is not searched in multiples; give its own values")
+            checked = replace(checked, of_recipe=values.of_recipe)
+            space[name] = _reaches(checked) if name == "attention" else checked
         else:
             space[name] = _choices(name, values)
     asked = values_of(base.model, base.training)

@@ -56,6 +56,9 @@ class TuneEvent:
     """An event: a step of a trial (`report`), its end (`trial`), or that of the tuning (`tuned`).
     `share` is the fraction of all work that is done; `number` is the trial's. At the end, the best
     one and the recipe are trained again: `seed` is then the seed.
+
+    settings: what the search suggested; a learning rate or weight decay for which no range was
+        given is a multiple of the recipe's. `trial.settings` has what the run had.
     """
 
     number: int
@@ -272,7 +275,8 @@ class _Tuning:
 
     def _trials(self) -> Iterator[TuneEvent]:
         for ended in self._ended():
-            yield TuneEvent(ended.number, ended.settings, self._share({}), trial=ended)
+            point = self.search.point(ended.number)
+            yield TuneEvent(ended.number, point, self._share({}), trial=ended)
         running: dict[int, float] = {}
         with closing(deal(self._jobs())) as events:  # type: ignore[type-var]
             for job, done, report, end in events:

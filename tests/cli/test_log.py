@@ -54,6 +54,13 @@ def test_the_table(folder: RunFolder) -> None:
     assert not result.stderr
 
 
+def test_losses_of_bytes_are_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    corpus, folder = small_corpus(unit="byte"), created(tmp_path / "run")
+    trained(small_run(corpus), corpus, folder)
+    assert "bits per byte, at step" in charrnn_("log", "run").stdout
+
+
 def test_csv_has_every_step(folder: RunFolder) -> None:
     record = charrnn.RunRecord.read("run")
     lines = [*csv.DictReader(io.StringIO(charrnn_("log", "run", "--csv").stdout))]

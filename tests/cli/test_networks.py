@@ -132,6 +132,19 @@ def test_more_steps_for_all_can_be_interrupted(
     assert contents("parts") == contents("whole")
 
 
+def test_a_time_after_the_end_is_for_more_networks_whatever_else_changes(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (planning, replanning):
+        monkeypatch.setattr(module, "LEAST_SECONDS", 1.0)
+    monkeypatch.setattr(recipe, "MOST_NETWORKS", 2)
+    invoke("train", text, *TINY, "--steps", 5, "--networks", 2, "--out", "run")
+    monkeypatch.setattr(train_for, "STARTED", time.monotonic())
+    more = "--for", "1s", "--sample-every", 3
+    invoke("train", "--resume", "run", *more, "--threads", 1, "--quiet")
+    assert len(charrnn.load_mixture("run")) > 2
+
+
 def test_fewer_networks_than_there_are(finished: Path) -> None:
     before = contents(finished)
     said = invoke("train", "--resume", finished, "--networks", 1, status=2).stderr

@@ -180,3 +180,22 @@ def test_known_words_of_another_networks_letters() -> None:
     flags = ("--known-words", "words", "--length", "40", "--seed", "3", "--prime", "")
     found = charrnn_("sample", "one", "--ensemble", "two", *flags).stdout
     assert set(found.lower().split()[:-1]) <= {"cdcd", "ddcc"}
+
+
+@pytest.mark.parametrize(
+    "flags", [("--adapt", "-"), ("--max-length", "2", "--count", "5", "--not-in", "-")]
+)
+def test_what_another_flag_reads_is_no_prime(
+    flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charrnn.cli.prime._stdin_has_prime", lambda: True)
+    words = ["sample", "a", *flags, "--length", "30", "--seed", "3", "--json"]
+    result = CliRunner().invoke(cli, words, input="a\nb\nc\nab\n" * 20)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["prime"] == ""
+    if "--not-in" in flags:
+        assert not {each["text"] for each in found["samples"]} & {"a", "b", "c", "ab"}
+    else:
+        own = json.loads(charrnn_(*words[:2], *words[4:], "--prime", "").stdout)
+        assert found["text"] != own["text"]

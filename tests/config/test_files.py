@@ -79,6 +79,12 @@ def test_a_preset_holds_settings_only_and_names_its_source(name: str) -> None:
     assert "docs/presets.md" in text
 
 
+def test_a_preset_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("hidden = 9\n")
+    path = tmp_path / "mine.toml"
+    assert charrnn.preset(path) == charrnn.preset(str(path)) == {"hidden": 9}
+
+
 def test_what_the_originals_did_by_default() -> None:
     corpus, model, training = configs_of(preset("char-rnn"))
     assert (model.cell, model.layers, model.hidden, model.dropout, model.init_scale) == (

@@ -113,6 +113,14 @@ def test_trials_are_stopped_early(tmp_path: Path) -> None:
     assert last.step < last.total_steps
 
 
+def test_events_of_ended_trials_are_the_same_again(tmp_path: Path) -> None:
+    def settings() -> dict[int, Any]:
+        events = tune(tmp_path, trials=2, repeats=0)
+        return {event.number: dict(event.settings) for event in events if event.trial}
+
+    assert settings() == settings()
+
+
 def test_nothing_is_repeated_when_no_time_is_left(tmp_path: Path) -> None:
     """As when a tuning goes on with a shorter time; short runs say nothing of longer ones."""
     tuned(tmp_path, repeats=0)

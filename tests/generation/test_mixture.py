@@ -24,7 +24,7 @@ from charrnn.generation.readers import writer_of
 from charrnn.inspection.likelihood import with_logprobs
 from charrnn.network.model import Model
 from charrnn.text.vocab import UNKNOWN, Vocab
-from tests.reference.small import plain_model
+from tests.reference.small import plain_model, small_corpus, small_run
 
 
 def network(symbols: str, seed: int = 1, unknown: bool = False, unit: Any = "char") -> Trained:
@@ -227,3 +227,11 @@ def test_a_mixture_writes_by_the_probabilities_that_it_states(separator: str) ->
     score = charrnn.score(mixture, "xay" + text.text)
     np.testing.assert_allclose(stated.logprobs, -score.nats[3:], atol=1e-4)
     assert (score.rank[3:] == 1).all()  # the likeliest was written
+
+
+def test_what_is_no_network() -> None:
+    run = small_run(small_corpus())
+    wrong: list[Any] = [[run], [run.model], ["a.safetensors"], A, iter([A])]
+    for each in wrong:
+        with pytest.raises(ConfigError, match=r"must be (a|several) Trained"):
+            Mixture(each)

@@ -305,9 +305,10 @@ def test_lines_end_with_documents_whose_separator_is_in_a_line() -> None:
     config = SamplingConfig(temperature=1.0, seed=3, until="line")
     texts = ShortTexts(separated("<end>", p), 1, "", config, ShortConfig(max_length=5))
     assert texts.config.length is not None and texts.config.length > 6 + len("<end>")
-    for separator in (r"\n", r"\n\n+", "\n---\n"):  # a line ends before or with these
+    config = replace(config, must=("ab",))
+    for separator in (r"\n", r"\n\n+", "\n---\n", r"\n{2,}", r"\n{2}"):  # lines end at these
         texts = ShortTexts(separated(separator, p), 1, "", config, ShortConfig(max_length=5))
-        assert texts.config.length == 6
+        assert (texts.config.length, texts.config.match) == (6, ".*")
 
 
 @pytest.mark.parametrize("separator", [r"\n*x", r"\n|x", r"\n?x", r"\n{0,2}x", "x\n"])

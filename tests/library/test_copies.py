@@ -175,6 +175,15 @@ def test_parts_of_other_networks_are_refused() -> None:
         charrnn.Writer(small, SAMPLING, panels=Panels(small, False, halved))
     with pytest.raises(Config, match="backward"):
         Network(small, 4, 1, Workers(1), training=True, panels=Panels(small, backward=False))
+    for states in (StartStates.zero(other, 0), StartStates(State(small, 2), np.zeros(1, np.int32))):
+        with pytest.raises(Config, match="another shape"):
+            charrnn.evaluate(small, ids, openings=[states])
+        with pytest.raises(Config, match="another shape"):
+            charrnn.Writer(small, SAMPLING).begin(states)
+    with pytest.raises(charrnn.VocabError):
+        charrnn.evaluate(small, ids, openings=[StartStates.zero(small, 999)])
+    with pytest.raises(Config, match="one per model"):
+        charrnn.evaluate_texts(small, [ids], [])
     with pytest.raises(Config, match="squares"):
         charrnn.evaluate_dynamic(other, ids, squares=[small.parameters])
     for name, value in [

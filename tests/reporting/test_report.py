@@ -91,7 +91,7 @@ def test_a_run_without_its_text_is_told_without_it(folder: RunFolder) -> None:
     moved = text.rename(text.with_name("moved.txt"))
     try:
         left = report(folder)
-        again = report(folder, own_texts=[str(moved)])
+        again = report(folder, own_texts=moved)
     finally:
         moved.rename(text)
     assert left.held_out is None and not left.reach and left.missing is not None

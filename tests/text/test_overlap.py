@@ -1,6 +1,7 @@
 """`overlap` against a search by brute force."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -153,3 +154,15 @@ def test_parts_that_overlap_count_once():
 def test_a_length_below_one_is_an_error():
     with pytest.raises(ConfigError, match="at_least"):
         overlap("text", Corpus.from_text("text\n"), 0)
+
+
+def test_copies_are_found_by_several_threads_at_once() -> None:
+    tail = "the quick brown fox jumps over the lazy dog"
+    corpus = Corpus.from_text(f"{tail}\nabcdefghij\n" * 3)
+    text = "".join(random.Random(1).choices("abcdefghij", k=500_000)) + tail
+    copies, ids = Copies([corpus], corpus.vocab, 30), corpus.vocab.encode(text).astype(np.int32)
+    alone = copies.first(ids, 0, len(ids))
+    assert alone == 500_000 + 29
+    with ThreadPoolExecutor(2) as pool:
+        found = pool.map(lambda _: copies.first(ids, 0, len(ids)), range(8))
+    assert [*found] == [alone] * 8

@@ -196,3 +196,8 @@ def test_tampered_lists_are_refused(
 ) -> None:
     with pytest.raises(VocabError, match=message):
         Vocab.from_json({"vocab": symbols, "unit": unit, "unknown": unknown})
+
+
+def test_a_policy_that_does_not_exist() -> None:
+    with pytest.raises(VocabError, match="`unknown` must be error, skip, nearest, fold, not 'near"):
+        Vocab(("a",)).encode("ab", "nearset")  # type: ignore[arg-type]

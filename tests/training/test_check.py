@@ -39,6 +39,7 @@ def path(tmp_path: Path) -> Path:
 def test_a_text_that_is_well(path: Path) -> None:
     path.write_text(TEXT)
     found = charrnn.check(str(path))
+    assert charrnn.check(iter([path])).corpus.sha256 == found.corpus.sha256  # type: ignore[arg-type]
     assert {finding.level for finding in found.findings} == {"ok"} and not found.settings
     assert found.model.hidden > 64 and found.passes > 10
     assert found.training.epochs == pytest.approx(found.passes, abs=0.1)

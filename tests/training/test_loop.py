@@ -32,7 +32,7 @@ from charrnn.training.run_file import load_run
 from charrnn.training.run_folder import RunFolder
 from charrnn.training.validation import validation_loss
 from tests.reference import cells as reference
-from tests.reference.small import adam, plain_model, small_corpus, small_run, trained
+from tests.reference.small import adam, digest, plain_model, small_corpus, small_run, trained
 
 
 def created(path: Path) -> RunFolder:
@@ -322,6 +322,29 @@ def test_change() -> None:
     assert run.config == before
     run.change(warmup=None, decay_after=None, precision="auto")  # the recipe has decided
     assert run.config == before
+
+
+def test_a_change_within_the_loop_counts_from_the_next_step() -> None:
+    """As if the loop had been left and resumed there."""
+    corpus, changes = small_corpus(), {"learning_rate": 0.05, "clip_norm": 0.1}
+    inside, left, unchanged = (small_run(corpus) for _ in range(3))
+    for report in train(inside, corpus, threads=1):
+        if report.step == 5:
+            inside.change(**changes)
+    trained(left, corpus, steps=5)
+    left.change(**changes)
+    trained(left, corpus)
+    trained(unchanged, corpus)
+    assert digest(inside) == digest(left) != digest(unchanged)
+
+
+def test_a_new_run_does_not_overwrite_another(tmp_path: Path) -> None:
+    corpus, folder = small_corpus(), created(tmp_path / "run")
+    trained(small_run(corpus), corpus, folder)
+    before = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+    with pytest.raises(RunError, match="already contains a run"):
+        train(small_run(corpus), corpus, folder=folder)
+    assert {path.name: path.read_bytes() for path in folder.path.iterdir()} == before
 
 
 def test_only_the_text_it_was_started_on() -> None:

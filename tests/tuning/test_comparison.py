@@ -378,6 +378,9 @@ def test_a_time_and_a_number_of_steps_contradict_each_other(tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="`duration` and `steps`"):
         list(compare(candidates(), [0], tmp_path / "both", duration=60.0))
     assert not (tmp_path / "both").exists()
+    free = Candidate("a", small_corpus(), ModelConfig(), TrainConfig())
+    with pytest.raises(ConfigError, match="with a `duration`, set `hidden`"):
+        next(compare([free], [0], tmp_path / "x", duration=60.0))
 
 
 def test_runs_share_a_time_equally(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -413,16 +416,23 @@ def test_runs_share_a_time_equally(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shares([100.0] + [0.0] * 8, 3600.0, 1, ended=True)[1] == 437.5  # it ended early
 
 
-@pytest.mark.parametrize(("duration", "left"), [(600.0, 0), (1000.0, 200)])
+@pytest.mark.parametrize(
+    ("seconds", "duration", "left"),
+    [
+        ((600.0, 0.0, 0.0), 600.0, 0),
+        ((600.0, 0.0, 0.0), 1000.0, 200),
+        ((600.0, 300.0, 0.0), 1200.0, 0),  # the second needs the other 300 first
+    ],
+)
 def test_runs_that_would_be_far_shorter_than_the_others_are_refused(
-    tmp_path: Path, duration: float, left: int
+    seconds: Sequence[float], duration: float, left: int
 ) -> None:
     """A comparison that goes on with another duration is no comparison."""
     jobs: list[Any] = [
         SimpleNamespace(
-            is_begun=s > 0, is_ended=s > 0, folder=SimpleNamespace(seconds_before=s), share=None
+            is_begun=s > 0, is_ended=s == 600, folder=SimpleNamespace(seconds_before=s), share=None
         )
-        for s in (600.0, 0.0, 0.0)
+        for s in seconds
     ]
     said = rf"leaves {left} for each run that has not begun, but others had 600; give 1800 seconds"
     with pytest.raises(ConfigError, match=said):

@@ -48,6 +48,14 @@ def test_what_the_recipe_would_decide_is_searched_around_it() -> None:
     assert isinstance(rate, Range) and rate.of_recipe and rate.low < 1 < rate.high and rate.is_log
 
 
+def test_multiples_of_the_recipes_value_may_be_asked_for() -> None:
+    times = Range(0.5, 2.0, of_recipe=True)
+    found = space(base(), {"learning_rate": times, "weight_decay": times}, ["cell"])
+    assert found["learning_rate"] == found["weight_decay"] == times
+    with pytest.raises(ConfigError, match="`dropout` is not searched in multiples"):
+        space(base(), {"dropout": Range(0.1, 0.5, of_recipe=True)})
+
+
 def test_what_is_fixed_is_not_searched() -> None:
     asked = base({"hidden": 40, "dropout": 0.1}, learning_rate=0.01, optimizer="sgd")
     assert list(space(asked)) == ["layers", "cell"]  # sgd decays no weights
