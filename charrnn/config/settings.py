@@ -185,7 +185,7 @@ class ModelConfig(Settings):
         """
         if self.hidden is None:
             raise ConfigError("`hidden` is missing: set the units per layer")
-        layer_norm = self.cell in MEMORY
+        layer_norm = self.cell in MEMORY and self.hidden != 1  # of one unit nothing is left
         none = {"attention": 0, "mogrifier": 0, "dropout": 0.0, "input_dropout": 0.0}
         return self.sized().filled(layer_norm=layer_norm, **none)
 

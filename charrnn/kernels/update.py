@@ -16,8 +16,8 @@ from charrnn.compiler.rows import SUM_OF_DOUBLES, rows
 from charrnn.kernels.product import VECTOR
 
 BLOCK = 4096
-"""Elements whose squares are summed together; the blocks' sums are added in order, so threads do
-not change the norm.
+"""Elements whose squares are summed together; NumPy adds the blocks' sums, so threads do not change
+the norm.
 """
 
 

@@ -232,7 +232,7 @@ class _Weight:
 
     def turn(self) -> None:
         """One step of orthogonal iteration: the basis becomes that of basis @ covariance, made
-        orthonormal. The moments turn with it: m exactly, v as if the rotated gradients were
+        orthonormal. The moments turn with it: m as it is, v as if the rotated gradients were
         independent. A direction must not inherit the small squares of another one: its step would
         be a hundred times too large.
         """

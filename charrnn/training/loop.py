@@ -255,13 +255,20 @@ class _Trainer:
         interval = config.eval_interval(self.run.steps_per_epoch)
         ended = self.run.ended_by(self._seconds())
         validates = ended is not None or self._is_validated(step)
+        before, good = self.run.progress, self.run.good
         if validates:
             report = self._validate(report)
         self.ended = ended or self.run.ended_by()  # patience depends on this validation
         if self._is_sampled(interval):
-            report = replace(report, sample=self._sample())
+            try:
+                report = replace(report, sample=self._sample())
+            except DivergenceError:  # so this network is neither good nor the best
+                self.run.progress, self.run.good = before, good
+                raise
             if self.record is not None:
                 self.record.add_sample(step, report.epoch, report.sample or "")
+        if report.is_best and self.folder is not None:
+            self.folder.save_best(self.run)
         if validates or (config.save_every and step % config.save_every == 0):
             self.save()
         return replace(report, ended=self.ended)
@@ -279,9 +286,7 @@ class _Trainer:
         return every > 0 and (step % every == 0 or self.ended is not None)
 
     def _validate(self, report: Report) -> Report:
-        """Measure the validation loss, add it to the history, and save the best and the good
-        state.
-        """
+        """Measure the validation loss, add it to the history, and mark a good state."""
         run, before = self.run, self.run.progress
         if not recovery.is_finite(run):
             raise UnstableStep("weights not finite", report.loss, report.gradient_norm)
@@ -315,8 +320,6 @@ class _Trainer:
             self.good.keep()
         if is_best or run.ended_by(self._seconds()) is not None:
             self._find_starts()
-        if is_best and self.folder is not None:
-            self.folder.save_best(run)
         return replace(
             report,
             validation_loss=loss,

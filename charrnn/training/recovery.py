@@ -194,10 +194,11 @@ def fall_back(run: Run, good: Run, at: int, reason: str) -> FallBack:
 def failure_message(run: Run, at: int, reason: str) -> str:
     """The error message when going back from step `at` did not help."""
     times = run.progress.fall_backs
+    clipping = "`clip_norm`" if run.config.clip_norm else "with a `clip_norm`, such as 5"
     return (
         f"step {at}: {reason}; going back {times} times, to {FALL_FACTOR**times:g} of the learning "
         f"rate, did not help; the checkpoint is from step {run.step}: use `resume` with a lower "
-        "`learning_rate` or `clip_norm`"
+        f"`learning_rate` or {clipping}"
     )
 
 

@@ -216,6 +216,9 @@ def test_the_fourth_time_it_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     before = folder.last.read_bytes()
     with pytest.raises(DivergenceError, match="step 8"):
         trained(folder.resume(), corpus, folder)
+    harm(monkeypatch, *((8, times) for times in range(4)))
+    with pytest.raises(DivergenceError, match=r"lower `learning_rate` or with a `clip_norm`, such"):
+        trained(small_run(corpus, clip_norm=0.0), corpus)
     assert folder.last.read_bytes() == before
     again = folder.resume()
     again.change(learning_rate=again.config.learning_rate, epochs=None, steps=12)
@@ -580,3 +583,26 @@ def test_going_back_to_before_the_average_began_or_ended(before: float) -> None:
     assert (run.average is None) == (before > 0)
     if run.average is not None:
         np.testing.assert_array_equal(run.average.flat, good.model.parameters.flat)
+
+
+@pytest.mark.parametrize("has_folder", [True, False])
+def test_a_sample_that_overflows_at_a_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_folder: bool
+) -> None:
+    """The network is then neither good nor the best, though its loss was."""
+    corpus, real = small_corpus(), training.generate
+    run = small_run(corpus)
+    folder = created(tmp_path / "run") if has_folder else None
+
+    def generate(*arguments: Any, **options: Any) -> Any:
+        if run.step == 10 and not run.progress.fall_backs:
+            raise DivergenceError("overflow")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(training, "generate", generate)
+    reports = trained(run, corpus, folder)
+    fallen = [report.fell_back for report in reports if report.fell_back is not None]
+    assert [(fall.from_step, fall.to_step) for fall in fallen] == [(10, 5)]
+    assert run.step == run.total_steps and run.progress.best_step is not None
+    if folder is not None:
+        assert load(folder.best).origin.step == run.progress.best_step
