@@ -59,7 +59,7 @@ class StartStates:
         ids = checked_ids(self.ids, config.vocab_size)
         shapes = tuple(State.shapes(config, len(ids)).values())
         if tuple(array.shape for array in self.state.arrays) != shapes:
-            raise ConfigError("states to start from are of a network of another shape")
+            raise ConfigError("`starts` or `openings` are states of a network of another shape")
 
     def chosen(self, seed: int, streams: int, take: int = 1) -> NDArray[np.int64]:
         """The start of each of `streams` takes of a seed, from `take` on, int64 (streams,): the

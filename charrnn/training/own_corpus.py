@@ -30,20 +30,20 @@ def own_corpus(
     `CorpusError` if the text is missing or has changed.
     """
     path = Path(path)
-    own_texts = [own_texts] if isinstance(own_texts, str | Path) else own_texts
-    own_texts = [*map(str, own_texts)]
-    run = None if own_texts else describe_run(path)
-    paths = own_texts or (run["paths"] if run else [])
+    own = [own_texts] if isinstance(own_texts, str | Path) else own_texts
+    given = [str(text) for text in own]
+    run = None if given else describe_run(path)
+    paths = given or (run["paths"] if run else [])
     if not paths and path.resolve() == bundled_network().resolve():
-        own_texts = paths = [str(bundled_corpus())]
-    if not paths or (STDIN in paths and not own_texts):
+        given = paths = [str(bundled_corpus())]
+    if not paths or (STDIN in paths and not given):
         why = "the run's text came from standard input"
         if not paths:
             why = _why_no_run(path)
         raise CorpusError(f"{why}: pass the text it was trained on with `own_texts`")
     try:
         lengths = None
-        if not own_texts:  # a file of unknown origin names them
+        if not given:  # a file of unknown origin names them
             check_recorded(paths)
             lengths = [text.characters for text in trained.origin.texts]
         text, parts = _by_part(trained, paths)

@@ -54,7 +54,7 @@ names reached 1.257 nats instead of 1.170, 230,000 characters of plays (2 x 192 
 """
 MOST_NETWORKS = 8
 """How many networks learn one after another, at most."""
-ENOUGH = {2: 0.25, 3: 0.45}
+ENOUGH = {2: 0.2, 3: 0.45}
 """By the number of networks, the share of the passes after which a text has no more to give that
 each of them must have time for; with less, fewer and larger networks do better.
 """

@@ -49,11 +49,11 @@ def compare(
     `hidden` must then be set (`planned_size` says which fits). `ConfigError` for less than 5
     seconds per run, for candidates that say how long they train as well, and if runs that have not
     begun would have less than half the time of those that have ended. All candidates run with the
-    first seed before the second. If the iteration is closed or the process dies, another call with the same
-    candidates and seeds resumes; finished runs yield their outcome at once. `RunError` if the
-    folder contains another comparison or is in use, `ConfigError` for a text without a validation
-    part. A run that diverges counts as an outcome. Within `on_workers`, as many runs as there are
-    other ranks are trained at the same time.
+    first seed before the second. If the iteration is closed or the process dies, another call with
+    the same candidates and seeds resumes; finished runs yield their outcome at once. `RunError` if
+    the folder contains another comparison or is in use, `ConfigError` for a text without a
+    validation part. A run that diverges counts as an outcome. Within `on_workers`, as many runs as
+    there are other ranks are trained at the same time.
     """
     check_comparison(candidates, seeds)
     runs = len(candidates) * len(seeds)

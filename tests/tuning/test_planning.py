@@ -324,14 +324,15 @@ def test_a_plan_knows_that_steps_of_soap_take_longer(
 ) -> None:
     """It takes SOAP by what AdamW has time for, and then counts what SOAP has time for."""
     model = ModelConfig(hidden=256)
-    usual = Machine(monkeypatch, 2e10).plan(novel, 60.0, model=model)
-    longer = Machine(monkeypatch, 2e10, soap=1.5).plan(novel, 60.0, model=model)
+    one = {"model": model, "training": TrainConfig(networks=1)}
+    usual = Machine(monkeypatch, 2e10).plan(novel, 400.0, **one)
+    longer = Machine(monkeypatch, 2e10, soap=1.5).plan(novel, 400.0, **one)
     assert usual.training.optimizer == longer.training.optimizer == "soap"
     assert 1.35 < longer.step_seconds / usual.step_seconds < 1.5  # but for attention
     assert usual.passes * 0.6 < longer.passes < usual.passes * 0.75
     assert longer.seconds == pytest.approx(usual.seconds, rel=0.05)
-    short = Machine(monkeypatch, 2e10, soap=1.5).plan(novel, 9.0, model=model)
-    assert short.step_seconds == usual.step_seconds  # there is no time to measure it
+    shorter = [Machine(monkeypatch, 2e10, soap=s).plan(novel, 60.0, **one) for s in (1.0, 1.5)]
+    assert shorter[0].step_seconds == shorter[1].step_seconds  # there is no time to measure it
     other = Machine(monkeypatch, 2e10, soap=1.5).plan(novel, 600.0, model=ModelConfig(hidden=32))
     assert other.training.optimizer == "adamw"
 
