@@ -63,7 +63,7 @@ def log(run: str | None, csv: bool, as_json: bool, tensorboard: str | None) -> N
 
     RUN is a run's folder, by default the newest. It may be training now. Of several networks, it
     is about the first; RUN/2 is the folder of the second. Losses are in nats per
-    character.
+    character or byte.
     """
     if csv + as_json + (tensorboard is not None) > 1:
         raise ConfigError("--csv, --json and --tensorboard: give one of them")

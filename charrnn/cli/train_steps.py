@@ -51,23 +51,28 @@ def carry_out(
     if folder.last.exists() and configurations_of(folder.last)[1] != first.config:
         folder.save_last(first)  # its new number of networks is recorded before they are trained
     missing = [number for number in range(2, count + 1) if is_missing(folder, number, first)]
+    began = time.monotonic()
     if not missing or run.ended_by(folder.seconds_before) is None:
         status = _carry_out(request, run, corpus, folder, stop, plan, (1, count))
         if status or stop.status:
             return status or stop.status
+    took = time.monotonic() - began
     while missing:
         number, began = missing.pop(0), time.monotonic()
         own = folder.network(number)
         with own.locked():
             run = _network(own, number, first, corpus)
-            own_plan = None if plan is None else plan.for_next(len(missing) + 1)
+            before, own_plan = run.step, None
+            if plan is not None:
+                others = [each for each in missing if goes_on(folder, each, first)]
+                own_plan = plan.for_next(len(others) + 1)
             status = _carry_out(request, run, corpus, own, stop, own_plan, (number, count))
+        took = time.monotonic() - began if run.step > before else took
         if status or stop.status:
             return status or stop.status
         folder.add_network(number)
         if not missing and plan is not None and request.training.networks is None:
-            now = time.monotonic()
-            if now + now - began < plan.end and count < MOST_NETWORKS:
+            if time.monotonic() + took < plan.end and count < MOST_NETWORKS:
                 count += 1
                 missing.append(count)
                 folder.resize(count)
@@ -95,12 +100,12 @@ def goes_on(folder: RunFolder, number: int, first: Run) -> bool:
     own = folder.network(number)
     if not is_missing(folder, number, first):
         return False
-    if not folder.has_network(number):
+    if not own.last.exists():
         return True
     run = load_run(own.last)
     if run.sha256 != first.sha256:
         return True
-    changes = _changes(run.config, number, first, is_added=True)
+    changes = _changes(run.config, number, first, is_added=folder.has_network(number))
     if changes:
         run.change(**changes)
     return run.ended_by(own.seconds_before) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from charrnn.pages.charts import Labels, standalone
 from charrnn.pages.lines import Series, line_chart
 from charrnn.pages.page import escaped
+from charrnn.text.vocab import NOUNS, Unit
 
 LABELS = Labels(
     "learning",
@@ -51,11 +53,14 @@ def _column(entries: Sequence[Mapping[str, Any]], key: str) -> tuple[NDArray[Any
     return np.array([e["step"] for e in entries]), np.array([e[key] for e in entries])
 
 
-def run_html(summary: str, validations: Sequence[Mapping[str, Any]], losses: NDArray[Any]) -> str:
+def run_html(
+    summary: str, validations: Sequence[Mapping[str, Any]], losses: NDArray[Any], unit: Unit
+) -> str:
     """A run in a notebook: a line about it, and its learning curves."""
     known = [entry for entry in validations if entry.get("validation_loss") is not None]
     curves = learning_curves(known, losses)
     if not curves:
         return f"<p>{escaped(summary)}: no losses to draw yet</p>"
-    chart = standalone(line_chart(curves, LABELS, settles=True))
+    labels = replace(LABELS, y=f"nats per {NOUNS[unit]}")
+    chart = standalone(line_chart(curves, labels, settles=True))
     return f'<p>{escaped(summary)}</p><div style="max-width:48rem">{chart}</div>'

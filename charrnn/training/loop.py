@@ -14,6 +14,7 @@ from charrnn.checkpoint.paths import check_no_run
 from charrnn.config import SamplingConfig
 from charrnn.errors import DivergenceError, RunError, UnstableStep
 from charrnn.generation.generate import generate
+from charrnn.network.arithmetic import FLOAT32
 from charrnn.network.model import Panels
 from charrnn.optim.optimizers import coefficients_of
 from charrnn.optim.schedules import rate_factor
@@ -338,7 +339,9 @@ class _Trainer:
     def _sample(self) -> str:
         run = self.run
         self._find_starts()
-        panels = self._panels() if run.config.precision == "float32" else None
+        panels = self._panels()
+        if panels is not None and panels.arithmetic is not FLOAT32:
+            panels = None
         length = SAMPLE_LENGTH if self.ended is None else LAST_LENGTH
         config = SamplingConfig(length=length, seed=run.step, unknown="skip")
         return "".join(generate(run.trained, "", config, workers=self.idle_workers, panels=panels))
@@ -378,4 +381,6 @@ class _Trainer:
 def _steering(run: Run) -> tuple[object, ...]:
     """The settings of a run's updates."""
     config = run.config
-    return coefficients_of(config), config.clip_value, config.clip_norm, config.l1, config.l2
+    clipping, penalties = (config.clip_value, config.clip_norm), (config.l1, config.l2)
+    of_the_loss = config.label_smoothing, config.reduction
+    return coefficients_of(config), *clipping, *penalties, *of_the_loss, config.average

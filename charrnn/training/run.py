@@ -112,7 +112,7 @@ class Run:
         return f"Run({self.model.summary}, step {self.step:,} of {self.total_steps:,})"
 
     def _repr_html_(self) -> str:
-        return run_html(repr(self), self.validations, np.zeros(0))
+        return run_html(repr(self), self.validations, np.zeros(0), self.vocab.unit)
 
     @classmethod
     def new(
@@ -358,6 +358,8 @@ class Run:
         before = self.config
         after = TrainConfig.from_mapping({**asdict(before), **settings})
         after.total_steps(self.steps_per_epoch)  # raises if no length is left
+        if after.average != before.average:
+            self.complete()
         self.config = replace(after, **{name: getattr(before, name) for name in after.undecided()})
         if any(getattr(before, name) != getattr(self.config, name) for name in STEERING):
             self.progress = replace(self.progress, fall_backs=0)

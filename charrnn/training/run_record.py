@@ -72,7 +72,7 @@ class RunRecord:
         return f"RunRecord({str(self.folder)!r}, step {self.step:,} of {self.total_steps:,})"
 
     def _repr_html_(self) -> str:
-        return run_html(repr(self), self.validations, self.steps["loss"])
+        return run_html(repr(self), self.validations, self.steps["loss"], self.unit)
 
     @classmethod
     def read(cls, run: str | os.PathLike[str] | None = None) -> RunRecord:

@@ -68,9 +68,8 @@ class Range:
 
     def nearest(self, value: Value) -> Value:
         """The value, or the end of the range next to it."""
-        if self.of_recipe:
-            return 1.0
         number = value if isinstance(value, int | float) else self.low
+        number = 1.0 if self.of_recipe else number
         return min(max(number, self.low), self.high)
 
     def __str__(self) -> str:

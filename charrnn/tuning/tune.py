@@ -57,8 +57,8 @@ class TuneEvent:
     `share` is the fraction of all work that is done; `number` is the trial's. At the end, the best
     one and the recipe are trained again: `seed` is then the seed.
 
-    settings: what the search suggested; a learning rate or weight decay for which no range was
-        given is a multiple of the recipe's. `trial.settings` has what the run had.
+    settings: what the search suggested; a learning rate or weight decay that is searched in
+        multiples (`Range.of_recipe`) is one. `trial.settings` has what the run had.
     """
 
     number: int

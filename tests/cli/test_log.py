@@ -59,6 +59,7 @@ def test_losses_of_bytes_are_called_so(tmp_path: Path, monkeypatch: pytest.Monke
     corpus, folder = small_corpus(unit="byte"), created(tmp_path / "run")
     trained(small_run(corpus), corpus, folder)
     assert "bits per byte, at step" in charrnn_("log", "run").stdout
+    assert "nats per byte" in charrnn.RunRecord.read("run")._repr_html_()
 
 
 def test_csv_has_every_step(folder: RunFolder) -> None:

@@ -52,6 +52,9 @@ def test_multiples_of_the_recipes_value_may_be_asked_for() -> None:
     times = Range(0.5, 2.0, of_recipe=True)
     found = space(base(), {"learning_rate": times, "weight_decay": times}, ["cell"])
     assert found["learning_rate"] == found["weight_decay"] == times
+    for low, high, nearest in ((2.0, 5.0, 2.0), (0.1, 0.5, 0.5), (0.5, 2.0, 1.0)):
+        found = space(base(), {"learning_rate": Range(low, high, of_recipe=True)}, ["cell"])
+        assert recipe_point(CORPUS, found, base())["learning_rate"] == nearest
     with pytest.raises(ConfigError, match="`dropout` is not searched in multiples"):
         space(base(), {"dropout": Range(0.1, 0.5, of_recipe=True)})
 
