@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from charrnn.cli.options import (
     with_own_flags,
 )
 from charrnn.config import CorpusConfig
-from charrnn.runtime.shell import argument
+from charrnn.runtime.shell import argument, joined
 
 if TYPE_CHECKING:
     from charrnn.text.findings import Finding
@@ -78,16 +77,16 @@ def check(
 
 def _command(found: TextCheck, text: tuple[str, ...], parts: dict[str, tuple[str, ...]]) -> str:
     """What to type to train on the text."""
-    from charrnn.text.findings import MENDED
+    from charrnn.text.findings import MENDED, free_name
 
     if any(finding.level == "fix" and finding.command for finding in found.findings):
-        text = (MENDED,) if len(found.corpus.sources) == 1 else text
+        text = (free_name(found.corpus, MENDED),) if len(found.corpus.sources) == 1 else text
     words = ["charrnn", "train", *map(argument, text)]
     for part, paths in parts.items():
         words += [word for path in paths for word in (f"--{part}", path)]
     for name, value in found.settings.items():
         words += [flag_of(name), str(value)]
-    return shlex.join(words)
+    return joined(words)
 
 
 def _show(found: TextCheck, command: str) -> None:

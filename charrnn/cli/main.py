@@ -119,7 +119,8 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the words name; a `UsageError` says which one may be meant."""
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
+        is_wrong = args[0] not in COMMANDS and not args[0].startswith("-")
+        if is_wrong and not ctx.resilient_parsing:  # as when a shell completes
             from charrnn.checkpoint.paths import BEST, holds_run
             from charrnn.config.suggestions import did_you_mean  # slows each start by 12 ms
             from charrnn.runtime.files import exists

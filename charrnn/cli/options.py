@@ -95,7 +95,7 @@ def _flags(option: click.Option) -> str:
 
 
 def _show_all(ctx: click.Context, option: click.Parameter, value: bool) -> None:
-    if value:
+    if value and not ctx.resilient_parsing:  # as when a shell completes
         ctx.meta[HELP_ALL] = True
         click.echo(ctx.get_help())
         ctx.exit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,7 +121,7 @@ def score(
         if len(set(runs)) < len(runs):
             raise click.UsageError("--run names the same network twice; leave one of them out")
         networks = [mixture_of(load_members(run, ())) for run in runs]
-        text = read_score_text(networks[0], texts, decoding, "skip")
+        text = read_score_text(_reader(networks), texts, decoding, "skip")
         with closing(Workers(threads)) as workers:
             print_authorship(runs, networks, text, passages, as_json, workers)
         return
@@ -149,6 +150,18 @@ def _check_alone(flags: dict[str, Any]) -> None:
     for flag, value in flags.items():
         if value:
             raise click.UsageError(f"{flag} needs a single --run")
+
+
+def _reader(networks: Sequence[Mixture]) -> Mixture:
+    """The network as whose text is read what several are compared on, whatever their order."""
+    of_characters = [each for each in networks if each.vocab.unit == "char"]
+    configs = [each.corpus_config for each in of_characters]
+    if len({(each.encoding, each.newlines, each.normalize) for each in configs}) > 1:
+        raise click.UsageError(
+            "the networks read their texts differently (encoding, newlines or normalize); compare "
+            "those whose texts were read alike"
+        )
+    return (of_characters or networks)[0]
 
 
 def _scored(mixture: Mixture, text: ScoreText, top: int, workers: Workers) -> Score:
@@ -188,7 +201,12 @@ def _write_page(path: str, result: Score, text: ScoreText, vocab: Vocab, passage
     title += f" and {len(text.sources) - 3} more" if len(text.sources) > 3 else ""
     title = "standard input" if title == "-" else title
     page = surprise_page(
-        text.spread(result), text.symbols, vocab, title=f"Surprise: {title}", passages=passages
+        text.spread(result),
+        text.symbols,
+        vocab,
+        title=f"Surprise: {title}",
+        passages=passages,
+        place=text.place if len(text.sources) > 1 else None,
     )
     write_atomically(Path(path), page.encode())
     terminal.say(f"wrote {terminal.one_line(path)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from charrnn.reporting.held_out import HeldOut
 from charrnn.reporting.inside import Inside
 from charrnn.reporting.run_facts import RunFacts
 from charrnn.reporting.story import Story
-from charrnn.text.vocab import Vocab
+from charrnn.text.vocab import NOUNS, Unit, Vocab
 from charrnn.training.curves import LABELS, learning_curves
 
 POINTS = 12_000
@@ -34,7 +35,7 @@ def charts_of(story: Story) -> dict[str, str]:
     """Every picture that there is something for."""
     charts = {}
     if curves := curves_of(story.runs):
-        charts["learning"] = line_chart(curves, LABELS, settles=True)
+        charts["learning"] = line_chart(curves, _learning(story), settles=True)
     if rates := learning_rates(story.runs):
         charts["rate"] = line_chart(rates, RATE, height=150)
     if story.held_out is not None:
@@ -55,7 +56,7 @@ def zooms_of(story: Story) -> dict[str, Any]:
     """What the page's script needs to zoom into pictures, by their names."""
     zooms = {}
     if curves := curves_of(story.runs):
-        zooms["learning"] = zoom_data(curves, LABELS, most=POINTS, settles=True)
+        zooms["learning"] = zoom_data(curves, _learning(story), most=POINTS, settles=True)
     if rates := learning_rates(story.runs):
         zooms["rate"] = zoom_data(rates, RATE, most=POINTS // 10, height=150)
     return zooms
@@ -200,11 +201,15 @@ def _reach(story: Story) -> str:
     return line_chart(series, labels, height=320, log_y=True)
 
 
+def _learning(story: Story) -> Labels:
+    return replace(LABELS, y=f"nats per {NOUNS[story.run.trained.vocab.unit]}")
+
+
 def _map(story: Story) -> str:
     vocab, found = story.run.trained.vocab, story.map
     order = np.argsort(-found.weights, kind="stable")[:ON_MAP]
     glyphs = [
-        Glyph(x, y, symbol_name(vocab, i), kind_of(vocab.symbols[i]))
+        Glyph(x, y, symbol_name(vocab, i), kind_of(vocab.symbols[i], vocab.unit))
         for i, (x, y) in zip(order.tolist(), found.places[order].tolist(), strict=True)
     ]
     labels = Labels(
@@ -227,9 +232,9 @@ def symbol_name(vocab: Vocab, index: int) -> str:
     return names.get(symbol) or (symbol if symbol.isprintable() else f"U+{ord(symbol):04X}")
 
 
-def kind_of(symbol: str) -> int:
+def kind_of(symbol: str, unit: Unit = "char") -> int:
     """The number of its kind in `KINDS`."""
-    if len(symbol) > 1:  # the unknown one
+    if len(symbol) > 1 or (unit == "byte" and not symbol.isascii()):  # the unknown one
         return 5
     if symbol.isalpha():
         if symbol.isupper():

@@ -30,13 +30,20 @@ DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def surprise_page(
-    score: Score, symbols: str, vocab: Vocab, *, title: str = "Surprise", passages: int = 10
+    score: Score,
+    symbols: str,
+    vocab: Vocab,
+    *,
+    title: str = "Surprise",
+    passages: int = 10,
+    place: Callable[[int], str] | None = None,
 ) -> str:
     """A page in one file, as HTML: the text in the colors of its surprise, its most surprising
     passages, and for each character what the network expected.
 
     score: of every symbol of the text (K,); NaN in `nats` where one was not read.
     symbols: the text, a character per symbol (`Vocab.in_symbols`).
+    place: what to call the place of a symbol; by default its line and column.
     """
     shown = graphemes(symbols, vocab.unit)
     nats = shown.sums(score.nats)
@@ -44,7 +51,7 @@ def surprise_page(
     blocks = [(a, b, visible(_text(shown, a, b))) for a, b in _blocks(shown)]
     body = (
         f"<h1>{escaped(title)}</h1>\n<p>{_summary(score, vocab)}</p>\n{_legend()}"
-        f"{_table(found, shown, nats, symbols, vocab)}"
+        f"{_table(found, shown, symbols, vocab, place)}"
         '<h2 id="heading">Text</h2>\n<p>Point at a character, or click on it and move with the '
         "left and right arrow keys; n and p go to the next and the previous surprising passage."
         "</p>\n"
@@ -144,9 +151,9 @@ def _legend() -> str:
 def _table(
     found: Sequence[SurprisingPassage],
     shown: Graphemes,
-    nats: NDArray[Any],
     symbols: str,
     vocab: Vocab,
+    place: Callable[[int], str] | None,
 ) -> str:
     """The most surprising passages, each a link to its place."""
     if not found:
@@ -154,13 +161,15 @@ def _table(
     firsts = [a for a, _ in _blocks(shown)]
     rows = []
     for passage in found:
-        line, column = place_in(symbols, int(shown.firsts[passage.start]), vocab.unit)
+        first = int(shown.firsts[passage.start])
+        line, column = place_in(symbols, first, vocab.unit)
+        where = f"line {line}, column {column}" if place is None else escaped(place(first))
         block = int(np.searchsorted(firsts, passage.start, side="right")) - 1
         before = _text(shown, max(0, passage.start - CONTEXT), passage.start)
         end = min(passage.end, passage.start + LONGEST)
         after = _text(shown, end, min(len(shown), end + CONTEXT))
         rows.append(
-            f'<tr><td><a href="#b{block}" data-at="{passage.start}">line {line}, column {column}'
+            f'<tr><td><a href="#b{block}" data-at="{passage.start}">{where}'
             f'</a></td><td class="nats">{passage.nats:.1f}</td><td class="in" dir="auto">'
             f"{escaped(before)}<mark>{escaped(_text(shown, passage.start, end))}</mark>"
             f"{escaped(after)}</td></tr>\n"

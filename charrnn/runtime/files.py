@@ -124,6 +124,8 @@ def _replaced(path: Path, mode: int | None = None) -> Iterator[IO[bytes]]:
     try:
         with suppress(FileNotFoundError):
             check_regular(path)
+        if path.is_symlink() and os.readlink(path).startswith("/proc/"):  # noqa: PTH115
+            raise OSError(errno.EINVAL, "a link to an open file; name a file", str(path))
         with tempfile.NamedTemporaryFile(
             dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY, delete=False
         ) as file:

@@ -2,6 +2,9 @@
 
 import os
 import shlex
+from collections.abc import Iterable
+
+QUOTES = b"'\\"
 
 
 def argument(path: str | os.PathLike[str]) -> str:
@@ -12,4 +15,20 @@ def argument(path: str | os.PathLike[str]) -> str:
 
 def quoted(path: str | os.PathLike[str]) -> str:
     """The same in a line for a shell."""
-    return shlex.quote(argument(path))
+    return _word(argument(path))
+
+
+def joined(words: Iterable[str]) -> str:
+    """The words of a command in a line for a shell."""
+    return " ".join(map(_word, words))
+
+
+def _word(text: str) -> str:
+    """A word for a shell; one that a terminal would not show as it is needs bash or zsh."""
+    if text.isprintable():
+        return shlex.quote(text)
+    data = text.encode("utf-8", "surrogateescape")
+    characters = [
+        chr(b) if 32 <= b < 127 and b not in QUOTES else "\\" + format(b, "03o") for b in data
+    ]
+    return "$'" + "".join(characters) + "'"

@@ -63,6 +63,11 @@ def repeats(text: Examined, progress: Callable[[int, int], None] | None = None) 
     return Finding("repeats", "fix" if is_much else "note", share + advice, {}, lines)
 
 
+def _quote(line: str) -> str:
+    """A line of the text in a finding, where backticks are for settings."""
+    return repr(line).replace("`", "\N{LEFT SINGLE QUOTATION MARK}")
+
+
 def same_lines(text: Examined) -> Iterator[Finding]:
     """A line that occurs again and again, such as the head of each page."""
     found = repeated_lines(text.corpus.ids, text.line_ends)
@@ -76,7 +81,7 @@ def same_lines(text: Examined) -> Iterator[Finding]:
     yield Finding(
         "lines",
         "note",
-        f"{shown!r} occurs {found.times:,} times as a line, first as {where}; if it does not "
+        f"{_quote(shown)} occurs {found.times:,} times as a line, first as {where}; if it does not "
         "belong to the text, take it out",
         lines=(line,),
     )

@@ -44,6 +44,15 @@ class Finding:
     command: str = ""
 
 
+def free_name(corpus: Corpus, name: str) -> str:
+    """The name, or another one if a file of the text has it: a shell empties what it writes to
+    before a program reads it.
+    """
+    while any(source.name == name for source in corpus.sources):
+        name = f"again-{name}"
+    return name
+
+
 @dataclass(frozen=True)
 class Examined:
     """A text and what several findings need to know of it.
@@ -57,6 +66,7 @@ class Examined:
 
     def through(self, program: str, into: str = MENDED) -> str:
         """What to type to send the text's file through a program that reads UTF-8."""
+        into = free_name(self.corpus, into)
         if self.packing is None:
             return f"{program} {self.path} > {into}"
         return f"{UNPACKERS[self.packing]} -dc < {self.path} | {program} > {into}"

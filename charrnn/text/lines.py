@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from charrnn.config import CorpusConfig
 from charrnn.text.contents import read_bytes
 from charrnn.text.decoding import Errors
-from charrnn.text.reading import Reading
+from charrnn.text.reading import Reading, check_read
 from charrnn.text.sources import Sources, find
 
 
@@ -24,8 +24,10 @@ def lines_of(
 
     errors: as in `decoding.decode`, instead of the configuration's.
     """
-    files = find(sources)[0]
-    reading = Reading(files, config, lambda f, tick: read_bytes(f, stdin, tick), errors=errors)
+    listing = find(sources)
+    reading = Reading(
+        listing.files, config, lambda f, tick: read_bytes(f, stdin, tick), errors=errors
+    )
     newline: Any = b"\n" if config.unit == "byte" else "\n"
     parts = [newline[:0]]
     for _, piece in reading.pieces():
@@ -35,5 +37,6 @@ def lines_of(
         for line in others:
             yield newline[:0].join(parts)
             parts = [line]
+    check_read(listing.files[0].path, listing, reading)
     if any(parts):
         yield newline[:0].join(parts)

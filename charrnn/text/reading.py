@@ -18,7 +18,7 @@ from charrnn.runtime.threads import AHEAD, available_threads
 from charrnn.text.contents import head, opened, read_bytes
 from charrnn.text.decoding import Errors, codec_name, decode, is_wide, tidy
 from charrnn.text.kinds import SNIFFED, is_written, kind_of, packing, wide_encoding
-from charrnn.text.sources import InputFile, Skipped, find, size_of
+from charrnn.text.sources import InputFile, Listing, Skipped, find, size_of, summary
 
 LARGE = 1 << 26
 """Minimum size in bytes for which compiled code is faster, although it takes tenths of a second to
@@ -213,11 +213,22 @@ def read_whole(
     """
     if config.unit == "char":
         codec_name(config.encoding)
-    files = find(source).files
-    pieces = Reading(files, config, lambda file, tick: read_bytes(file, stdin, tick)).pieces()
+    listing = find(source)
+    reading = Reading(listing.files, config, lambda file, tick: read_bytes(file, stdin, tick))
+    pieces = [piece for _, piece in reading.pieces()]
+    check_read(source, listing, reading)
     if config.unit == "byte":
-        return b"".join(piece for _, piece in pieces)
-    return "".join("\n" if piece == b"\n" else piece for _, piece in pieces)
+        return b"".join(pieces)
+    return "".join("\n" if piece == b"\n" else piece for piece in pieces)
+
+
+def check_read(source: str | Path, listing: Listing, reading: Reading) -> None:
+    """`CorpusError` if all files of a source were left out."""
+    if not reading.sizes:
+        left_out = summary([*listing.skipped, *reading.skipped])
+        raise CorpusError(
+            f"{source}: no text to read here; left out: {left_out}; name the files to read"
+        )
 
 
 class ByteCounter:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -100,3 +103,25 @@ def test_train_says_what_matters_and_no_more() -> None:
     assert r"with --document-separator '\n'" in names
     lines = charrnn_("train", write(TEXT, "well.txt"), *small).stderr.splitlines()
     assert len(lines) < len(names.splitlines())
+
+
+def test_a_text_that_is_called_as_what_would_be_mended() -> None:
+    output = charrnn_("check", write(TEXT.replace("a", "Ã©"), "mended.txt")).stdout
+    assert "mended.txt > again-mended.txt" in output
+    assert output.endswith("then type:\n  charrnn train again-mended.txt\n")
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="a shell that knows $'...'")
+@pytest.mark.parametrize("name", ["a\nb.txt", "tab\tit's.txt", "\udcff.txt", "é b.txt"])
+def test_odd_names_can_be_copied(name: str) -> None:
+    output = charrnn_("check", write(TEXT, name)).stdout
+    command = output.splitlines()[-1].strip()
+    assert command.isprintable() and command.startswith("charrnn train ")
+    shell = ["bash", "-c", f"printf %s {command.removeprefix('charrnn train ')}"]
+    assert subprocess.run(shell, capture_output=True, check=True).stdout == os.fsencode(name)
+
+
+def test_words_in_backticks_in_a_text_are_no_flags() -> None:
+    text = TEXT + "See `make` in the manual.\n" * 300
+    output = charrnn_("check", write(text)).stdout
+    assert "in the manual" in output and "--make" not in output

@@ -37,6 +37,9 @@ def completed(line: str) -> set[str]:
     ("line", "wanted"),
     [
         ("charrnn sam", {"sample"}),
+        ("charrnn smaple ch", {"check"}),
+        ("charrnn book.txt sam", {"sample"}),
+        ("charrnn train --help-all --weight-dec", {"--weight-decay"}),
         ("charrnn train --recurrent", {"--recurrent-dropout", "--recurrent-init"}),
         ("charrnn train --cell gru", {"gru", "gru-after"}),
         ("charrnn train book.txt --schedule one", {"one-cycle"}),

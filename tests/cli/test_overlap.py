@@ -183,3 +183,10 @@ def test_a_mark_holds_whole_characters():
     Path("theirs.txt").write_text(f"{line}\u201c but others\n", encoding="utf-8")
     marked = overlap("mine.txt", "theirs.txt", "--unit", "byte", "--marked").stdout
     assert marked == f"[[{line}\u201d]] and more\n"
+
+
+def test_a_folder_of_which_nothing_is_read_is_no_text():
+    Path("mine").mkdir()
+    Path("mine/a.json").write_text(LINES[5])
+    said = overlap("mine", "books", status=1).stderr
+    assert said.startswith("error: mine: no text to read here; left out: ") and "a.json" in said

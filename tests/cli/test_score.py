@@ -222,6 +222,30 @@ def test_places_name_the_file() -> None:
     output = charrnn_("score", "one.txt", "two.txt").stdout.splitlines()
     place = next(line for line in output if "[QQQQ" in line).split()[0]
     assert place == "two.txt:2:7"
+    charrnn_("score", "one.txt", "two.txt", "--html", "both.html")
+    assert ">two.txt:2:7</a>" in Path("both.html").read_text(encoding="utf-8")
+
+
+def test_lines_of_a_folder_of_which_nothing_is_read() -> None:
+    Path("odd").mkdir(exist_ok=True)
+    Path("odd/a.bin").write_bytes(b"\0\1\2" * 99)
+    said = charrnn_("score", "--per-line", "odd", status=1).stderr
+    assert "no text to read here; left out: " in said
+
+
+def test_who_is_likelier_does_not_depend_on_the_order(tmp_path: Path) -> None:
+    network(tmp_path, "of-bytes", unit="byte")
+    names = [str(tmp_path / "of-bytes.safetensors"), "tiny.safetensors"]
+    text, found = b"\xef\xbb\xbfKING:\r\nSo be it.\r\n", []
+    for order in (names, names[::-1]):
+        flags = [word for name in order for word in ("--run", name)]
+        result = json.loads(charrnn_("score", *flags, "--json", stdin=text).stdout)
+        found.append({run["run"]: run["nats"] for run in result["runs"]})
+    assert found[0] == found[1]
+    network(tmp_path, "kept", newlines="keep")
+    flags = ["--run", "tiny.safetensors", "--run", str(tmp_path / "kept.safetensors")]
+    said = charrnn_("score", *flags, stdin=text, status=2).stderr
+    assert "the networks read their texts differently" in said
 
 
 def test_bytes(tmp_path: Path) -> None:

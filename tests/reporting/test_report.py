@@ -207,6 +207,7 @@ def test_a_hundred_thousand_steps_stay_small(story: Story) -> None:
 
 def test_kinds_of_characters() -> None:
     assert [kind_of(c) for c in "aÉzñй语7;$ \n"] == [0, 2, 1, 1, 1, 1, 3, 4, 4, 5, 5]
+    assert [kind_of(c, "byte") for c in "\xc3\xe9a"] == [5, 5, 0]
 
 
 def test_in_a_notebook_it_is_a_frame(story: Story) -> None:

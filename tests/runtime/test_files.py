@@ -168,3 +168,14 @@ def test_a_checkpoint_that_may_not_be_read(tmp_path: Path) -> None:
 def test_json_from_anywhere(text: str | bytes) -> None:
     with pytest.raises(ValueError):
         parse_json(text)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="without /proc")
+def test_a_link_to_an_open_file_is_not_replaced(tmp_path: Path) -> None:
+    """As /dev/stdout is: root could replace it."""
+    with (tmp_path / "page").open("w") as file:
+        link = tmp_path / "stdout"
+        link.symlink_to(f"/proc/self/fd/{file.fileno()}")
+        with pytest.raises(CheckpointError, match="a link to an open file"):
+            write_atomically(link, b"<p>")
+    assert link.is_symlink()

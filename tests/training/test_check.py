@@ -229,3 +229,11 @@ def test_advice_is_what_makes_a_worse_network(path: Path) -> None:
     wrong = "\n".join(WORDS[:1500]).replace("a", "Ã©")
     kinds = [f.kind for f in advice(charrnn.Corpus.from_text(wrong + "\n" + TEXT + TEXT))]
     assert kinds == ["encoding", "repeats"]
+
+
+def test_commands_do_not_write_over_the_text(tmp_path: Path) -> None:
+    """A shell empties the file before a program reads it."""
+    for name, text in (("clean.txt", TEXT + "\u00ad"), ("mended.txt", SHORT.replace("a", "Ã©"))):
+        commands = [each.command for each in findings(tmp_path / name, text).values()]
+        assert any(commands)
+        assert not [each for each in commands if each.endswith(f"> {name}")]
