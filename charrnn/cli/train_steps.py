@@ -71,11 +71,11 @@ def carry_out(
         if status or stop.status:
             return status or stop.status
         folder.add_network(number)
-        if not missing and plan is not None and request.training.networks is None:
-            if time.monotonic() + took < plan.end and count < MOST_NETWORKS:
-                count += 1
-                missing.append(count)
-                folder.resize(count)
+        may_add = request.training.networks is None and count < MOST_NETWORKS and not missing
+        if may_add and plan is not None and time.monotonic() + took < plan.end:
+            count += 1
+            missing.append(count)
+            folder.resize(count)
     show_together(folder, corpus, request)
     return 0
 

@@ -7,7 +7,7 @@ known of a character when it is pointed at: a text of a megabyte makes a page of
 
 import base64
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np

@@ -122,6 +122,6 @@ def test_odd_names_can_be_copied(name: str) -> None:
 
 
 def test_words_in_backticks_in_a_text_are_no_flags() -> None:
-    text = TEXT + "See `make` in the manual.\n" * 300
+    text = TEXT + "See `make` in the manual\n" * 300
     output = charrnn_("check", write(text)).stdout
     assert "in the manual" in output and "--make" not in output
