@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,7 @@ from charrnn.cli.score_text import check_place
 from charrnn.cli.train_for import with_length
 from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.config.files import SETTINGS
-from charrnn.runtime.shell import argument
+from charrnn.runtime.shell import argument, joined
 
 if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
@@ -188,5 +187,5 @@ def _as_json(test: RateTest, command: list[str]) -> dict[str, Any]:
         "rates": test.rates.tolist(),
         "losses": test.losses.tolist(),
         "smoothed": test.smoothed.tolist(),
-        "command": shlex.join(command),
+        "command": joined(command),
     }

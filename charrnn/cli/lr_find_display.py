@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import sys
 from collections.abc import Sequence
 
@@ -14,6 +13,7 @@ from charrnn.cli import terminal
 from charrnn.cli.line_chart import braille_lines, column_of
 from charrnn.cli.live_block import Looks
 from charrnn.cli.tables import print_table
+from charrnn.runtime.shell import joined
 from charrnn.tuning.rate_test import HALVED, RateTest
 
 WIDEST, ROWS = 100, 12
@@ -47,7 +47,7 @@ def print_test(test: RateTest, command: list[str], *, is_given: bool) -> None:
     whose = "the rate that you gave" if is_given else "the recipe's own rate"
     terminal.show(verdict(test, whose))
     terminal.show("type:")
-    click.echo(f"  {terminal.one_line(shlex.join(command))}")
+    click.echo(f"  {joined(command)}")
 
 
 def verdict(test: RateTest, whose: str) -> str:

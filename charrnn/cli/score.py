@@ -33,6 +33,8 @@ Examples:
   charrnn score --per-line < names.txt
   charrnn score letter.txt --run checkpoints/a --run checkpoints/b
 """
+LENIENT = ("strict", "replace", "ignore")
+"""What is done with bytes that cannot be decoded, the least lenient first."""
 BLOCK = 4096
 """Characters printed at a time."""
 TOP = 5
@@ -121,7 +123,7 @@ def score(
         if len(set(runs)) < len(runs):
             raise click.UsageError("--run names the same network twice; leave one of them out")
         networks = [mixture_of(load_members(run, ())) for run in runs]
-        text = read_score_text(_reader(networks), texts, decoding, "skip")
+        text = read_score_text(_reader(networks, encoding), texts, decoding, "skip")
         with closing(Workers(threads)) as workers:
             print_authorship(runs, networks, text, passages, as_json, workers)
         return
@@ -152,16 +154,28 @@ def _check_alone(flags: dict[str, Any]) -> None:
             raise click.UsageError(f"{flag} needs a single --run")
 
 
-def _reader(networks: Sequence[Mixture]) -> Mixture:
-    """The network as whose text is read what several are compared on, whatever their order."""
+def _reader(networks: Sequence[Mixture], encoding: str | None) -> Mixture:
+    """The network as whose text is read what several are compared on, whatever their order: of
+    characters, the least lenient one's.
+    """
+    from charrnn.text.decoding import codec_name
+
     of_characters = [each for each in networks if each.vocab.unit == "char"]
     configs = [each.corpus_config for each in of_characters]
-    if len({(each.encoding, each.newlines, each.normalize) for each in configs}) > 1:
+    if encoding is None and len({codec_name(each.encoding) for each in configs}) > 1:
         raise click.UsageError(
-            "the networks read their texts differently (encoding, newlines or normalize); compare "
-            "those whose texts were read alike"
+            "the networks' texts had different encodings; say by --encoding which this one has"
         )
-    return (of_characters or networks)[0]
+    if len({(each.newlines, each.normalize) for each in configs}) > 1:
+        raise click.UsageError(
+            "the networks read their texts differently (newlines or normalize); compare those "
+            "whose texts were read alike"
+        )
+    return min(
+        of_characters,
+        key=lambda each: LENIENT.index(each.corpus_config.encoding_errors),
+        default=networks[0],
+    )
 
 
 def _scored(mixture: Mixture, text: ScoreText, top: int, workers: Workers) -> Score:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -33,7 +32,7 @@ from charrnn.config.fields import seconds_of
 from charrnn.config.files import SETTINGS, configs_of, values_of
 from charrnn.config.training import LENGTH
 from charrnn.errors import ConfigError
-from charrnn.runtime.shell import argument
+from charrnn.runtime.shell import argument, joined
 
 if TYPE_CHECKING:
     from charrnn.tuning.space import Range
@@ -345,4 +344,4 @@ def _command(request: Request, length: Length, folder: Path) -> str:
     for name in LENGTH:
         value = request.settings.get(name)
         words += [] if value is None else [flag_of(name), str(value)]
-    return shlex.join(words)
+    return joined(words)

@@ -1,10 +1,15 @@
 """Names of files and folders in commands that people copy."""
 
 import os
+import re
 import shlex
 from collections.abc import Iterable
 
 QUOTES = b"'\\"
+ODD = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\udc80-\udcff]")
+"""What a terminal would not show as it is: control characters, marks of direction, line separators
+and bytes that are not UTF-8.
+"""
 
 
 def argument(path: str | os.PathLike[str]) -> str:
@@ -25,9 +30,9 @@ def joined(words: Iterable[str]) -> str:
 
 def _word(text: str) -> str:
     """A word for a shell; one that a terminal would not show as it is needs bash or zsh."""
-    if text.isprintable():
+    data = text.encode("utf-8", "surrogateescape") if ODD.search(text) else b""
+    if not data:
         return shlex.quote(text)
-    data = text.encode("utf-8", "surrogateescape")
     characters = [
         chr(b) if 32 <= b < 127 and b not in QUOTES else "\\" + format(b, "03o") for b in data
     ]

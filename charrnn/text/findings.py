@@ -6,6 +6,7 @@ and `training.check` collects everything.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -45,10 +46,12 @@ class Finding:
 
 
 def free_name(corpus: Corpus, name: str) -> str:
-    """The name, or another one if a file of the text has it: a shell empties what it writes to
-    before a program reads it.
+    """The name, or another one if a file of the text has it, on some systems in other letters: a
+    shell empties what it writes to before a program reads it.
     """
-    while any(source.name == name for source in corpus.sources):
+    paths = [path for each in corpus.sources for path in (each.path, os.path.realpath(each.path))]
+    taken = {Path(path).name.casefold() for path in paths}
+    while name in taken:
         name = f"again-{name}"
     return name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from charrnn.config import CorpusConfig
@@ -37,6 +38,7 @@ def lines_of(
         for line in others:
             yield newline[:0].join(parts)
             parts = [line]
-    check_read(listing.files[0].path, listing, reading)
+    source = sources if isinstance(sources, str | Path) else sources[0]
+    check_read(source, listing, reading)
     if any(parts):
         yield newline[:0].join(parts)

@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,9 @@ def test_a_text_that_is_called_as_what_would_be_mended() -> None:
     assert output.endswith("then type:\n  charrnn train again-mended.txt\n")
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="a shell that knows $'...'")
+@pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("bash") is None, reason="names, and a shell, of Linux"
+)
 @pytest.mark.parametrize("name", ["a\nb.txt", "tab\tit's.txt", "\udcff.txt", "é b.txt"])
 def test_odd_names_can_be_copied(name: str) -> None:
     output = charrnn_("check", write(TEXT, name)).stdout
@@ -119,6 +122,11 @@ def test_odd_names_can_be_copied(name: str) -> None:
     assert command.isprintable() and command.startswith("charrnn train ")
     shell = ["bash", "-c", f"printf %s {command.removeprefix('charrnn train ')}"]
     assert subprocess.run(shell, capture_output=True, check=True).stdout == os.fsencode(name)
+
+
+def test_names_of_any_script_are_shown_as_they_are() -> None:
+    output = charrnn_("check", write(TEXT, "一\u3000二\u200d.txt")).stdout
+    assert output.endswith("charrnn train '一\u3000二\u200d.txt'\n")
 
 
 def test_words_in_backticks_in_a_text_are_no_flags() -> None:

@@ -248,6 +248,18 @@ def test_who_is_likelier_does_not_depend_on_the_order(tmp_path: Path) -> None:
     assert "the networks read their texts differently" in said
 
 
+def test_networks_of_texts_in_several_encodings(tmp_path: Path) -> None:
+    network(tmp_path, "latin", encoding="cp1252")
+    network(tmp_path, "lax", encoding="utf8", encoding_errors="replace")
+    two = ["--run", "tiny.safetensors", "--run", str(tmp_path / "latin.safetensors")]
+    assert "--encoding" in charrnn_("score", *two, stdin=TEXT.encode(), status=2).stderr
+    charrnn_("score", *two, "--encoding", "utf-8", stdin=TEXT.encode())
+    names = ["tiny.safetensors", str(tmp_path / "lax.safetensors")]
+    for order in (names, names[::-1]):
+        flags = [word for name in order for word in ("--run", name)]
+        assert "not utf-8" in charrnn_("score", *flags, stdin=b"So be it \xff", status=1).stderr
+
+
 def test_bytes(tmp_path: Path) -> None:
     trained = network(tmp_path, "bytes", unit="byte")
     raw = "caf\u00e9".encode() + b"\xc3 no"

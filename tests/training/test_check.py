@@ -233,7 +233,13 @@ def test_advice_is_what_makes_a_worse_network(path: Path) -> None:
 
 def test_commands_do_not_write_over_the_text(tmp_path: Path) -> None:
     """A shell empties the file before a program reads it."""
-    for name, text in (("clean.txt", TEXT + "\u00ad"), ("mended.txt", SHORT.replace("a", "Ã©"))):
+    wrong = SHORT.replace("a", "Ã©")
+    assert findings(tmp_path / "Mended.TXT", wrong)["encoding"].command.endswith("again-mended.txt")
+    for name, text in (("clean.txt", TEXT + "\u00ad"), ("mended.txt", wrong)):
         commands = [each.command for each in findings(tmp_path / name, text).values()]
         assert any(commands)
         assert not [each for each in commands if each.endswith(f"> {name}")]
+    link = tmp_path / "book.txt"
+    link.symlink_to(tmp_path / "mended.txt")
+    (found,) = [each for each in charrnn.check(link).findings if each.kind == "encoding"]
+    assert found.command.endswith("> again-mended.txt")
