@@ -245,6 +245,16 @@ class Writer:
         """The next random numbers of every stream, (length, streams), in [0, 1)."""
         return np.array([rng.random(length) for rng in self.random]).T.copy()
 
+    def follow(self, ids: Ids) -> None:
+        """Stream n continues with ids[n], int32 (streams,); if a separator ends with it, set the
+        state to zero.
+        """
+        ids = self._checked(ids)
+        if len(ids) != self.streams:
+            raise VocabError(f"{self.streams} streams must continue with as many, not {len(ids)}")
+        self.last = ids
+        self.state.reset(self.ended_by(ids))
+
     def ended_by(self, ids: Ids) -> list[int]:
         """The streams in which a document ends with ids[n], in the vocabulary of the documents,
         which follow what each has read.

@@ -420,8 +420,8 @@ def test_threads_do_not_change_a_bit(settings: dict) -> None:
 
 def test_going_on_gives_the_same_bytes(tmp_path: Path) -> None:
     corpus = small_corpus()
-    at_once, in_two = RunFolder(tmp_path / "a"), RunFolder(tmp_path / "b")
-    for folder in (at_once, in_two):
+    at_once, in_two, other = (RunFolder(tmp_path / name) for name in "abc")
+    for folder in (at_once, in_two, other):
         folder.path.mkdir()
     trained(small_run(corpus, precision="bf16"), corpus, at_once, threads=2)
     trained(small_run(corpus, precision="bf16"), corpus, in_two, steps=5)
@@ -429,8 +429,8 @@ def test_going_on_gives_the_same_bytes(tmp_path: Path) -> None:
     assert run.config.precision == "bf16" and run.step == 5
     trained(run, corpus, in_two)
     assert at_once.last.read_bytes() == in_two.last.read_bytes()
-    trained(small_run(corpus), corpus, in_two)
-    assert at_once.last.read_bytes() != in_two.last.read_bytes(), "float32 is not bf16"
+    trained(small_run(corpus), corpus, other)
+    assert at_once.last.read_bytes() != other.last.read_bytes(), "float32 is not bf16"
 
 
 def test_a_run_may_go_on_in_another_precision(tmp_path: Path) -> None:

@@ -182,6 +182,9 @@ def test_parts_of_other_networks_are_refused() -> None:
             charrnn.Writer(small, SAMPLING).begin(states)
     with pytest.raises(charrnn.VocabError):
         charrnn.evaluate(small, ids, openings=[StartStates.zero(small, 999)])
+    for wrong in ([0], [0, 999]):
+        with pytest.raises(charrnn.VocabError):
+            charrnn.Writer(small, SAMPLING, streams=2).follow(np.array(wrong, np.int32))
     with pytest.raises(Config, match="one per model"):
         charrnn.evaluate_texts(small, [ids], [])
     with pytest.raises(Config, match="squares"):

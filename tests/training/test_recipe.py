@@ -403,7 +403,7 @@ def test_weights_do_not_forget_within_fewer_steps_than_they_learn_from(steps_a_p
 
 @pytest.mark.parametrize(
     ("alone", "networks"),
-    [(0.2, 1), (0.49, 1), (0.51, 2), (1.34, 2), (1.36, 3), (3.3, 3), (3.5, 4), (50.0, 8)],
+    [(0.2, 1), (0.39, 1), (0.41, 2), (1.34, 2), (1.36, 3), (3.3, 3), (3.5, 4), (50.0, 8)],
 )
 def test_as_many_networks_as_can_each_read_enough(alone: float, networks: int) -> None:
     """`alone`: the share of its passes that one network has time for."""
