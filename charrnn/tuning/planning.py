@@ -210,7 +210,7 @@ class Planner:
     def _within(
         self, model: ModelConfig, training: TrainConfig, step: float, validation: float
     ) -> Plan:
-        """The plan for this network, if a step and a validation take so many seconds."""
+        """The plan for this network, from the seconds of a step and of a validation."""
         shape = recipe.batch_shape(self.characters, self.training)
         per_pass = Streams(self.corpus.train, *shape).steps
         passes = recipe.most_passes_for(parameter_count(model), self.is_fine_tuning)

@@ -35,7 +35,7 @@ highest of these rates.
 NEAR = 3.0
 """Two rates agree if neither is more than this many times the other."""
 AT_ONCE = 512
-"""Smoothed losses that are computed together, for a matrix of so many rows."""
+"""How many losses are smoothed together: the rows of a matrix."""
 LABELS = Labels(
     "rates",
     "A range test of learning rates",
