@@ -30,9 +30,9 @@ def joined(words: Iterable[str]) -> str:
 
 def _word(text: str) -> str:
     """A word for a shell; one that a terminal would not show as it is needs bash or zsh."""
-    data = text.encode("utf-8", "surrogateescape") if ODD.search(text) else b""
-    if not data:
+    if not ODD.search(text):
         return shlex.quote(text)
+    data = text.encode("utf-8", "surrogateescape")
     characters = [
         chr(b) if 32 <= b < 127 and b not in QUOTES else "\\" + format(b, "03o") for b in data
     ]
